@@ -1,0 +1,65 @@
+"""One file per backend behind one Protocol: how a cell's environment is made and entered."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from matrix.plan import Job, SuiteRun
+
+Progress = Callable[[str], None]
+
+
+class CellFailed(Exception):  # noqa: N818  it carries a verdict
+    """A cell got no further; the verdict says whether that is evidence (`infra` is not)."""
+
+    def __init__(self, verdict: str, reason: str) -> None:
+        super().__init__(f"{verdict}: {reason}")
+        self.verdict = verdict
+        self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """What a backend may use: where to work, the clean environment, and when to stop.
+
+    `payload` holds what travels into a cell: `matrix/inside` and the built-in suites' tests.
+    """
+
+    work: Path
+    payload: Path
+    env: Mapping[str, str]
+    threads: int
+    stop: threading.Event
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Environment:
+    """A cell one can enter. `lock` is text, `install_bytes` what is installed, in bytes."""
+
+    python: Path
+    provision: str
+    lock: str = ""
+    install_bytes: int | None = None
+    stages: Mapping[str, float]
+
+
+class Backend(Protocol):
+    """Makes a cell, enters it, and takes it down; raises `CellFailed` and `Stopped`."""
+
+    name: str
+
+    def provision(self, job: Job, folder: Path, stage: Progress) -> Environment:
+        """Make the environment; `folder` is the job's own, `*.log` files in it are kept."""
+
+    def probe(self, job: Job, environment: Environment, out: Path) -> None:
+        """Leave `probe.json` in `out`."""
+
+    def run_suite(
+        self, job: Job, run: SuiteRun, environment: Environment, out: Path, line: Progress
+    ) -> None:
+        """Run one suite; leave `outcomes.jsonl` and logs in `out`, tell progress line by line."""
+
+    def discard(self, job: Job, folder: Path) -> None:
+        """Remove what `provision` made."""

@@ -1,0 +1,119 @@
+"""What `venv` and `host` share: entering an interpreter on this machine."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from matrix.accelerators import hidden_except
+from matrix.backends import CellFailed, Context, Environment, Progress
+from matrix.definition import BUILTIN_SUITES, Suite
+from matrix.plan import Job, SuiteRun
+from matrix.process import cell_environment, run
+from matrix.sources import SourceError, unpacked
+
+PROBE_TIMEOUT = 180.0
+SPARE = 60.0  # the supervisor ends a suite at its deadline by itself; this is for its clean-up
+
+
+class Interpreter:
+    """Runs `matrix.inside` with a given interpreter; the two backends say which."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def environment_of(self, job: Job, python: Path, work: Path, *, exclusive: bool) -> dict[str, str]:
+        """The variables a cell's processes see: clean, private caches, its devices only."""
+        context = self.context
+        threads = os.cpu_count() or 1 if exclusive else context.threads
+        temporary = work / "tmp"
+        temporary.mkdir(parents=True, exist_ok=True)
+        return {
+            **cell_environment(context.env, bin_dir=python.parent),
+            **hidden_except(job.cell.device),
+            "PYTHONPATH": str(context.payload),
+            "PYTHONUNBUFFERED": "1",
+            # compile caches of other cells and runs stay out: cold compile is what is measured
+            "TMPDIR": str(temporary),
+            "TORCHINDUCTOR_CACHE_DIR": str(temporary / "inductor"),
+            "TRITON_CACHE_DIR": str(temporary / "triton"),
+            "OMP_NUM_THREADS": str(threads),
+            "TORCHINDUCTOR_COMPILE_THREADS": str(threads),
+        }
+
+    def probe(self, job: Job, environment: Environment, out: Path) -> None:
+        """Run the identity probe in a process of its own."""
+        companions = [c.split("==")[0] for c in job.cell.companions]
+        for suite in job.suites:
+            companions += suite.suite.companions
+        flags = [flag for name in dict.fromkeys(companions) for flag in ("--companion", name)]
+        done = run(
+            [environment.python, "-m", "matrix.inside.probe", out / "probe.json", *flags],
+            env=self.environment_of(job, environment.python, out.parent, exclusive=False),
+            timeout=PROBE_TIMEOUT,
+            stop=self.context.stop,
+            log=out / "probe.log",
+        )
+        if done.timed_out:
+            raise CellFailed("infra", f"the identity probe took more than {PROBE_TIMEOUT:.0f} s")
+
+    def run_suite(
+        self, job: Job, run_: SuiteRun, environment: Environment, out: Path, line: Progress
+    ) -> None:
+        """Hand one suite to the supervisor inside the cell."""
+        suite = run_.suite
+        cwd, tests = self._tests(suite)
+        spec = {
+            "suite": suite.name,
+            "kind": "command" if suite.command else "pytest",
+            "tests": [str(path) for path in tests],
+            "command": _command(suite, environment.python),
+            "cwd": str(cwd),
+            "out": str(out),
+            "test_timeout": suite.test_timeout,
+            "deadline": suite.timeout,
+            "log_cap": 10 * 1024 * 1024,
+            "env": {},
+            "pytest_args": list(suite.pytest_args),
+            "companions": [*(c.split("==")[0] for c in job.cell.companions), *suite.companions],
+        }
+        job_file = out / "job.json"
+        job_file.write_text(json.dumps(spec, indent=1), encoding="utf-8")
+        env: Mapping[str, str] = {
+            **self.environment_of(job, environment.python, out.parent, exclusive=suite.exclusive),
+            **suite.env,
+        }
+        done = run(
+            [environment.python, "-m", "matrix.inside.supervise", job_file],
+            env=env,
+            cwd=cwd,
+            timeout=suite.timeout + SPARE,
+            stop=self.context.stop,
+            log=out / "supervise.log",
+            on_line=line,
+        )
+        if done.code != 0 and not (out / "outcomes.jsonl").exists():
+            raise CellFailed("crash", f"the suite left no report (exit {done.code}: {done.last_line})")
+
+    def _tests(self, suite: Suite) -> tuple[Path, tuple[Path, ...]]:
+        """Working folder and absolute test paths of a suite."""
+        if suite.name in BUILTIN_SUITES:
+            folder = self.context.payload / "suites" / suite.name
+            return folder, (folder,)
+        if suite.source:
+            try:
+                folder = unpacked(suite.source, self.context.work / "sources", self.context.env)
+            except SourceError as error:
+                raise CellFailed("infra", str(error)) from error
+            missing = [str(t) for t in suite.tests if not (folder / t).exists()]
+            if missing:
+                reason = f"`{suite.source}` has no {', '.join(missing)} in its source archive"
+                raise CellFailed("infra", reason)
+            return folder, tuple(folder / test for test in suite.tests)
+        first = suite.tests[0] if suite.tests else Path.cwd()
+        return (first if first.is_dir() else first.parent), suite.tests
+
+
+def _command(suite: Suite, python: Path) -> list[str]:
+    """`python` in a command means the cell's interpreter."""
+    return [str(python) if part == "python" else part for part in suite.command]

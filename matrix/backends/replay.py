@@ -1,0 +1,54 @@
+"""`replay`: recorded artefacts go through the same stages; for demos, tests and report work."""
+
+import shutil
+from pathlib import Path
+
+from matrix.backends import CellFailed, Environment, Progress
+from matrix.plan import Job, SuiteRun
+from matrix.store import ENTRY_FILE, ROWS_FILE
+
+_DERIVED = {ENTRY_FILE, ROWS_FILE}
+
+
+class ReplayBackend:
+    """Answers with what a recorded run left for the same cell and suite."""
+
+    name = "replay"
+
+    def __init__(self, recording: Path) -> None:
+        self.recording = recording
+
+    def provision(self, job: Job, folder: Path, stage: Progress) -> Environment:  # noqa: ARG002
+        """Take the recorded lock."""
+        lock = next((f / "requirements.lock" for f in self._folders(job, "*")), None)
+        text = lock.read_text(encoding="utf-8") if lock and lock.is_file() else ""
+        return Environment(python=Path(), provision="replayed", lock=text, stages={})
+
+    def probe(self, job: Job, environment: Environment, out: Path) -> None:  # noqa: ARG002
+        """Take the recorded probe."""
+        for folder in self._folders(job, "*"):
+            if (folder / "probe.json").is_file():
+                shutil.copy(folder / "probe.json", out / "probe.json")
+                return
+
+    def run_suite(
+        self, job: Job, run: SuiteRun, environment: Environment, out: Path, line: Progress
+    ) -> None:  # fmt: skip
+        """Take the recorded outcomes."""
+        del environment, line
+        for folder in self._folders(job, run.suite.name):
+            for path in folder.iterdir():
+                if path.is_file() and path.name not in _DERIVED:
+                    shutil.copy(path, out / path.name)
+            return
+
+    def discard(self, job: Job, folder: Path) -> None:
+        """There is nothing to remove."""
+
+    def _folders(self, job: Job, suite: str) -> list[Path]:
+        device = job.cell.device
+        found = sorted(self.recording.glob(f"cells/{job.cell.id}/*-{device}/{suite}"))
+        if not found:
+            reason = f"`{self.recording.name}` has no record of {job.cell.id} on {device}"
+            raise CellFailed("not-run", reason)
+        return found

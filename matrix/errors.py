@@ -1,0 +1,51 @@
+"""Every way a command can stop early, and the exit code each one has.
+
+    MatrixError
+    ├── InputError        2   the user's input: every mistake at once
+    ├── NothingToRun      3   the selection is empty
+    └── InfrastructureError 4 disk, network or engine kept the run from finishing
+"""
+
+from typing import ClassVar
+
+OK = 0
+NEW_WRONG = 1
+INTERRUPTED = 130
+
+EXIT_CODES: dict[int, str] = {
+    OK: "done; nothing new is wrong (failures without a baseline are `first-seen` and still 0)",
+    NEW_WRONG: "something new is wrong (with `--fail-on any`: anything is wrong)",
+    2: "the input is wrong: every mistake is listed",
+    3: "nothing to run: the selection is empty",
+    4: "infrastructure kept the run from finishing; what finished is kept",
+    INTERRUPTED: "stopped with Ctrl-C; what finished is kept",
+}
+
+
+class MatrixError(Exception):
+    """Root of all expected failures; `str()` is the whole message for the user."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class InputError(MatrixError):
+    """The user's input is wrong."""
+
+    exit_code = 2
+
+    def __init__(self, title: str, problems: list[str]) -> None:
+        self.title = title
+        self.problems = problems
+        super().__init__("\n".join([title, *(f"  - {problem}" for problem in problems)]))
+
+
+class NothingToRun(MatrixError):  # noqa: N818  the name is the message
+    """The selection leaves no cell."""
+
+    exit_code = 3
+
+
+class InfrastructureError(MatrixError):
+    """Disk, network or engine kept the run from finishing."""
+
+    exit_code = 4

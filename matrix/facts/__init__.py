@@ -1,0 +1,204 @@
+"""Published facts about torch releases, with source and status, and their typed loader.
+
+The CSV files keep every row they were given, including what is known to be absent; the properties
+here decide what counts. Trust order of sources: wheel contents, index listing, build scripts,
+release notes, RFCs.
+"""
+
+import csv
+import functools
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Literal, get_args
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+Status = Literal["observed", "declared", "reported", "unconfirmed", "absent"]
+COLLECTED = "2026-11-22"  # when the CSV files were collected
+
+
+def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key that reads digits as integers, so that `rocm7.14` follows `rocm7.2`."""
+    parts = re.findall(r"\d+|[^\d.]+", text)
+    return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts)
+
+
+@functools.cache
+def version(text: str) -> Version:
+    """Return the parsed version; raises `packaging.version.InvalidVersion`."""
+    return Version(text)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Build:
+    """One published (or knowingly unpublished) build of torch for Linux x86_64.
+
+    Source: `torch_builds.csv`, one row.
+    """
+
+    torch: str
+    variant: str
+    kind: str
+    status: Status
+    python_min: str
+    python_max: str
+    free_threaded: tuple[str, ...]
+    released: str
+    wheel_bytes: int | None
+    source: str
+    notes: str
+
+    @property
+    def published(self) -> bool:
+        """Whether the build counts as published: `unconfirmed` and `absent` never do."""
+        return self.status in {"observed", "declared", "reported"}
+
+    @property
+    def is_default(self) -> bool:
+        """Whether a plain install from the package registry gives this build."""
+        return self.kind == "pypi-default"
+
+    def has_python(self, python: str) -> bool:
+        """Whether a wheel exists for `python` ("3.12", or "3.14t" for the free-threaded build)."""
+        if python.endswith("t"):
+            return f"cp{python[:-1].replace('.', '')}t" in self.free_threaded
+        if not (self.python_min and self.python_max):
+            return False
+        return natural(self.python_min) <= natural(python) <= natural(self.python_max)
+
+    @property
+    def pythons(self) -> str:
+        """The wheels' Python range, for people."""
+        extra = "".join(f", {tag}" for tag in self.free_threaded)
+        return f"{self.python_min} to {self.python_max}{extra}" if self.python_min else "none"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Need:
+    """A requirement that a range of torch releases has beside its metadata."""
+
+    torch: SpecifierSet
+    requirement: str
+    why: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pin:
+    """What a companion's own metadata says about torch."""
+
+    package: str
+    version: str
+    torch: str
+    exact: bool
+    source: str
+    status: str
+
+
+def _rows(name: str) -> Iterator[dict[str, str]]:
+    with (files(__package__) / name).open(encoding="utf-8", newline="") as stream:
+        yield from csv.DictReader(stream)
+
+
+def _status(row: dict[str, str]) -> Status:
+    if row["kind"] == "absent":
+        return "absent"
+    known: tuple[Status, ...] = get_args(Status)
+    return next((s for s in known if s == row["evidence"]), "unconfirmed")
+
+
+@functools.cache
+def builds() -> dict[str, dict[str, Build]]:
+    """All builds, keyed by torch version, then variant; both in ascending order."""
+    found: dict[str, dict[str, Build]] = {}
+    for row in _rows("torch_builds.csv"):
+        build = Build(
+            torch=row["torch"],
+            variant=row["variant"],
+            kind=row["kind"],
+            status=_status(row),
+            python_min=row["python_min"],
+            python_max=row["python_max"],
+            free_threaded=tuple(t for t in row["free_threaded"].split(";") if t),
+            released=row["release_date"],
+            wheel_bytes=int(row["wheel_bytes"]) if row["wheel_bytes"].isdigit() else None,
+            source=row["source"],
+            notes=row["notes"],
+        )
+        found.setdefault(build.torch, {})[build.variant] = build
+    return {
+        torch: dict(sorted(found[torch].items(), key=lambda item: natural(item[0])))
+        for torch in sorted(found, key=natural)
+    }
+
+
+def published(torch: str) -> dict[str, Build]:
+    """The published builds of one release, keyed by variant; empty for an unknown release."""
+    return {v: b for v, b in builds().get(torch, {}).items() if b.published}
+
+
+def default_variant(torch: str) -> str | None:
+    """The variant that a plain install of `torch` from the package registry gives."""
+    return next((v for v, b in published(torch).items() if b.is_default), None)
+
+
+@functools.cache
+def needs() -> tuple[Need, ...]:
+    """All extra requirements of torch releases (`needs.toml`)."""
+    data = tomllib.loads((files(__package__) / "needs.toml").read_text(encoding="utf-8"))
+    return tuple(
+        Need(
+            torch=SpecifierSet(need["torch"]),
+            requirement=need["requirement"],
+            why=need["why"],
+            source=need["source"],
+        )
+        for need in data["need"]
+    )
+
+
+def needs_of(torch: str) -> tuple[Need, ...]:
+    """The extra requirements of one release."""
+    return tuple(need for need in needs() if need.torch.contains(version(torch), prereleases=True))
+
+
+@functools.cache
+def pins() -> dict[tuple[str, str], Pin]:
+    """Companions' pins on torch, keyed by (package, version); documentation rows are left out."""
+    return {
+        (row["package"], row["version"]): Pin(
+            package=row["package"],
+            version=row["version"],
+            torch=row["torch_spec"],
+            exact=row["torch_kind"] == "exact",
+            source=row["source"],
+            status=row["status"],
+        )
+        for row in _rows("companions.csv")
+        if "(doc)" not in row["package"]
+    }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DriverFloor:
+    """The oldest driver on which a variant runs (minor-version compatibility)."""
+
+    variant: str
+    floor: str
+    source: str
+
+
+@functools.cache
+def driver_floors() -> dict[str, DriverFloor]:
+    """NVIDIA driver floors keyed by variant; variants with an unconfirmed floor keep its series."""
+    floors: dict[str, DriverFloor] = {}
+    for row in _rows("drivers.csv"):
+        numbers = re.match(r"\d+(\.\d+)*", row["min_driver_minor_compat"])
+        if row["vendor"] == "nvidia" and row["variant_or_userspace"] and numbers:
+            variant = row["variant_or_userspace"]
+            floors[variant] = DriverFloor(variant=variant, floor=numbers[0], source=row["source"])
+    return floors

@@ -1,0 +1,46 @@
+"""Which cell an existing interpreter is, for the `host` backend."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from matrix import resources
+from matrix.cells import Cell
+from matrix.errors import InputError
+from matrix.execution import probed_variant
+from matrix.process import cell_environment, run
+from matrix.workspace import Workspace
+
+PROBE_TIMEOUT = 180.0
+
+
+def cell_of(python: Path, workspace: Workspace) -> Cell:
+    """Probe an interpreter; raises `InputError` where it has no working torch or no pytest."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "probe.json"
+        env = cell_environment(workspace.env, bin_dir=python.parent)
+        env["PYTHONPATH"] = str(resources.PACKAGE.parent)
+        try:
+            done = run([python, "-m", "matrix.inside.probe", out], env=env,
+                       timeout=PROBE_TIMEOUT, stop=workspace.stop)  # fmt: skip
+            probe = json.loads(out.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"`{python}` cannot be probed", [str(error)]) from None
+    problems = []
+    if not probe.get("torch"):
+        problems.append(f"`import torch` failed: {(probe.get('errors') or [done.last_line])[0]}")
+    have = {name.lower() for name in probe.get("packages") or {}}
+    problems += [
+        f"`{name}` is missing; `{python} -m pip install {name}`"
+        for name in ("pytest", "pytest-benchmark")
+        if name not in have
+    ]
+    if problems:
+        raise InputError(f"`{python}` cannot be a cell:", problems)
+    version = ".".join(str(probe["python"]).split(".")[:2])
+    return Cell(
+        torch=str(probe["torch"]).partition("+")[0],
+        variant=probed_variant(probe),
+        python=version + ("t" if probe.get("free_threaded") else ""),
+        device=probe["device"],
+    )

@@ -1,0 +1,59 @@
+"""Preconditions of tests: each says in one sentence why it is absent, or nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from typing import Callable, Sequence
+
+
+def missing(needs: Sequence[str]) -> str:
+    """Why the first unmet of ``needs`` is unmet, empty if all are met.
+
+    Raises ``KeyError`` for a need nobody has defined, so that a typo never skips a test for good.
+    """
+    for need in needs:
+        name, _, argument = need.partition(":")
+        reason = NEEDS[name](argument)
+        if reason:
+            return reason
+    return ""
+
+
+def _accelerator(_argument: str) -> str:
+    import torch  # noqa: PLC0415 - only a test that needs a device pays for torch
+
+    if torch.cuda.is_available():
+        return ""
+    build = torch.version.cuda or getattr(torch.version, "hip", None) or "cpu"
+    return f"needs a CUDA or ROCm device; torch {torch.__version__} ({build}) finds none here"
+
+
+def _devices(count: str) -> str:
+    absent = _accelerator("")
+    if absent:
+        return absent
+    import torch  # noqa: PLC0415 - only a test that needs a device pays for torch
+
+    have = torch.cuda.device_count()
+    return "" if have >= int(count) else f"needs {count} devices; there is {have}"
+
+
+def _compiler(_argument: str) -> str:
+    named = os.environ.get("CXX", "")
+    if (named and shutil.which(named)) or any(map(shutil.which, ("g++", "clang++", "c++"))):
+        return ""
+    return "needs a C++ compiler (g++ or clang++ on PATH, or CXX): torch.compile builds with it"
+
+
+def _module(name: str) -> str:
+    return "" if importlib.util.find_spec(name) else f"needs the package {name}, not installed here"
+
+
+NEEDS: dict[str, Callable[[str], str]] = {
+    "accelerator": _accelerator,
+    "devices": _devices,
+    "compiler": _compiler,
+    "module": _module,
+}

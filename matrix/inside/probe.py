@@ -1,0 +1,239 @@
+"""Say what a cell really is: `python -m matrix.inside.probe OUT.json [--companion NAME ...]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from importlib import metadata
+from typing import Any, Callable, Dict, List
+
+from matrix.inside import companions
+from matrix.inside.machine import device_kind, usable_cores
+
+SCHEMA = 1
+COMMAND_SECONDS = 20.0
+# Instruction sets that decide which kernels torch picks on a CPU.
+FLAGS = re.compile(r"^(avx2|avx512(f|bw|vl|_vnni|_bf16|_fp16)|avx_vnni|amx_\w+|sve2?|bf16|i8mm|asimd)$")
+
+Identity = Dict[str, Any]
+
+
+def main(argv: List[str] | None = None) -> int:
+    """Write the identity; 1 if torch does not import (the file is written all the same)."""
+    parser = argparse.ArgumentParser(prog="matrix.inside.probe", description=__doc__)
+    parser.add_argument("out", help="the file to write")
+    parser.add_argument("--companion", action="append", default=[], metavar="NAME")
+    arguments = parser.parse_args(argv)
+    os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
+    identity = of_python()
+    identity.update(of_torch_nothing())
+    # Written before torch is imported: importing it may end this process.
+    write(arguments.out, {**identity, "errors": ["importing torch ended the process"]})
+    identity["errors"] = []
+    try:
+        import torch  # noqa: PLC0415 - see above
+    except BaseException as error:  # noqa: BLE001 - a library's initialiser may raise anything
+        identity["errors"].append(f"import torch: {type(error).__name__}: {error}")
+    else:
+        identity.update(of_torch(torch, identity["errors"]))
+    identity["companions"] = {name: _companion(name) for name in arguments.companion}
+    write(arguments.out, identity)
+    return 0 if identity["torch"] else 1
+
+
+def write(path: str, identity: Identity) -> None:
+    """Replace ``path`` at once, so that no reader ever sees half a file."""
+    part = f"{path}.part"
+    with open(part, "w", encoding="utf-8") as file:
+        json.dump(identity, file, indent=1, sort_keys=True)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def of_python() -> Identity:
+    """What is known without torch."""
+    return {
+        "schema": SCHEMA,
+        "python": platform.python_version(),
+        "implementation": sys.implementation.name,
+        "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+        "executable": sys.executable,
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "glibc": platform.libc_ver()[1] or None,
+        "cpu": _cpu(),
+        "compiler": _compiler(),
+        "packages": _packages(),
+        "companions": {},
+        "errors": [],
+    }
+
+
+def of_torch_nothing() -> Identity:
+    """Every key that :func:`of_torch` fills, for a cell whose torch says nothing."""
+    names = (
+        "torch torch_file cuda hip rocm git_version debug cxx11_abi driver power_limit_w cudnn nccl"
+        " triton numpy threads"
+    )
+    nothing: Identity = dict.fromkeys(names.split())
+    return {**nothing, "accelerator": "cpu", "device": "cpu", "devices": [], "arch_list": []}
+
+
+def of_torch(torch: Any, errors: List[str]) -> Identity:
+    """What torch says of its build and its devices; what it cannot say is null and an error."""
+
+    def ask(what: str, question: Callable[[], Any], default: Any = None) -> Any:
+        try:
+            return question()
+        except Exception as error:  # noqa: BLE001 - one odd answer must not cost the others
+            errors.append(f"{what}: {type(error).__name__}: {error}")
+            return default
+
+    version = torch.version
+    hip = getattr(version, "hip", None)
+    driver = _driver(hip)
+    return {
+        "torch": str(torch.__version__),
+        "torch_file": torch.__file__,
+        "cuda": version.cuda,
+        "hip": hip,
+        "rocm": getattr(version, "rocm", None),
+        "git_version": getattr(version, "git_version", None),
+        "debug": bool(getattr(version, "debug", False)),
+        "cxx11_abi": ask("cxx11_abi", lambda: bool(torch._C._GLIBCXX_USE_CXX11_ABI)),
+        "accelerator": "rocm" if hip else "cuda" if version.cuda else "cpu",
+        "device": ask("device", device_kind, "cpu"),
+        "devices": ask("devices", lambda: _devices(torch), []),
+        "driver": driver.get("driver"),
+        "power_limit_w": driver.get("power_limit_w"),
+        "arch_list": ask("arch_list", lambda: list(torch.cuda.get_arch_list()), []),
+        "cudnn": ask("cudnn", lambda: torch.backends.cudnn.version()),
+        "nccl": ask("nccl", lambda: _nccl(torch)),
+        "triton": _version("triton") or _version("pytorch-triton") or _version("pytorch-triton-rocm"),
+        "numpy": _version("numpy"),
+        "threads": ask("threads", lambda: torch.get_num_threads()),
+    }
+
+
+def _devices(torch: Any) -> List[Identity]:
+    if not torch.cuda.is_available():
+        return []
+    found = []
+    for index in range(torch.cuda.device_count()):
+        about = torch.cuda.get_device_properties(index)
+        gfx = str(getattr(about, "gcnArchName", "")).partition(":")[0]
+        uuid = getattr(about, "uuid", None)
+        found.append(
+            {
+                "index": index,
+                "name": about.name,
+                "capability": [about.major, about.minor],
+                "arch": gfx if torch.version.hip else f"sm_{about.major}{about.minor}",
+                "memory_bytes": about.total_memory,
+                "uuid": str(uuid) if uuid else None,
+            }
+        )
+    return found
+
+
+def _nccl(torch: Any) -> str | None:
+    if not torch.distributed.is_available() or not torch.distributed.is_nccl_available():
+        return None
+    return ".".join(str(part) for part in torch.cuda.nccl.version())
+
+
+def _driver(hip: str | None) -> Identity:
+    """The kernel driver's version and the power cap of the first device, where a tool says."""
+    if hip:
+        text = _first(_read("/sys/module/amdgpu/version"))
+        return {"driver": text or None, "power_limit_w": None}
+    query = ["nvidia-smi", "--query-gpu=driver_version,power.limit", "--format=csv,noheader,nounits"]
+    words = [word.strip() for word in _first(_run(query)).split(",")]
+    try:
+        return {"driver": words[0] or None, "power_limit_w": float(words[1])}
+    except (IndexError, ValueError):
+        return {"driver": words[0] or None, "power_limit_w": None}
+
+
+def _cpu() -> Identity:
+    text = _read("/proc/cpuinfo")
+    model = re.search(r"^(?:model name|CPU implementer)\s*:\s*(.*)$", text, re.MULTILINE)
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
+    return {
+        "model": model.group(1).strip() if model else platform.processor() or None,
+        "flags": sorted(filter(FLAGS.match, flags.group(1).split())) if flags else [],
+        "cores": os.cpu_count(),
+        "affinity": usable_cores(),
+    }
+
+
+def _compiler() -> str | None:
+    for name in (os.environ.get("CXX", ""), "g++", "clang++", "c++"):
+        if name and shutil.which(name):
+            return f"{os.path.basename(name)} {_first(_run([name, '-dumpfullversion', '-dumpversion']))}"
+    return None
+
+
+def _packages() -> Dict[str, str]:
+    found = {}
+    for dist in metadata.distributions():
+        name = dist.metadata["Name"]
+        # The first one on the path is the one that is imported.
+        if name and name not in found:
+            found[name] = dist.version
+    return dict(sorted(found.items()))
+
+
+def _companion(name: str) -> Identity:
+    found = companions.check(name)
+    if found["ok"]:
+        return {"version": found.get("version"), "ok": True}
+    return {"version": found.get("version"), "ok": False, "error": found["error"]}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _run(command: List[str]) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed tools of the machine, no shell
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _first(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[0].strip() if lines else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

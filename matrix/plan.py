@@ -1,0 +1,222 @@
+"""Which executions run, in what order, why, and what it will cost. Pure: reads no disk but sources.
+
+cells × inventory × what the store knows → `Plan`
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from matrix import resources
+from matrix.accelerators import ACCELERATORS
+from matrix.cells import Cell, Excluded
+from matrix.definition import BUILTIN_SUITES, Suite
+from matrix.locks import environment_key, requirements_of
+from matrix.runners import Inventory, RunnerInfo
+from matrix.store import Entry
+
+Rerun = Literal["stale", "failed", "all"]
+BackendName = Literal["venv", "host", "replay"]
+PROVISION_GUESS = 60.0
+SUITE_GUESS: Mapping[str, float] = {"feature": 90.0, "throughput": 45.0}
+OTHER_GUESS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SuiteRun:
+    """One suite of a job: its recipe, why it runs, and how long it should take in seconds."""
+
+    suite: Suite
+    recipe: str
+    why: str
+    estimate: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """Suites of one execution that share an environment."""
+
+    cell: Cell
+    execution: str
+    backend: BackendName
+    runner: str
+    environment: str
+    suites: tuple[SuiteRun, ...]
+    no_runner: str = ""
+
+    @property
+    def id(self) -> str:
+        """Unique within a plan."""
+        return f"{self.cell.id}/{self.execution}/{'+'.join(s.suite.name for s in self.suites)}"
+
+    @property
+    def estimate(self) -> float:
+        """Expected seconds."""
+        return sum(suite.estimate for suite in self.suites)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fresh:
+    """A suite whose newest evidence still has today's recipe."""
+
+    cell: Cell
+    entry: Entry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a run will do, what it need not do, and what is no cell."""
+
+    jobs: tuple[Job, ...]
+    fresh: tuple[Fresh, ...]
+    excluded: tuple[Excluded, ...]
+    slots: int
+
+    @property
+    def estimate(self) -> float:
+        """Expected wall seconds: exclusive suites run alone, the others on all slots."""
+        runs = [suite for job in self.jobs if not job.no_runner for suite in job.suites]
+        alone = sum(run.estimate for run in runs if run.suite.exclusive)
+        return alone + sum(run.estimate for run in runs if not run.suite.exclusive) / self.slots
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan for machines and for the bundle."""
+        return {
+            "jobs": [
+                {
+                    "cell": job.cell.id,
+                    "execution": job.execution,
+                    "runner": job.runner,
+                    "verdict": "no-runner" if job.no_runner else "",
+                    "reason": job.no_runner,
+                    "estimate_s": round(job.estimate, 1),
+                    "suites": [
+                        {"suite": s.suite.name, "recipe": s.recipe, "why": s.why}
+                        for s in job.suites
+                    ],
+                }
+                for job in self.jobs
+            ],
+            "fresh": [
+                {
+                    "cell": fresh.entry.cell,
+                    "execution": fresh.entry.execution,
+                    "suite": fresh.entry.suite,
+                    "run": fresh.entry.run,
+                    "recipe": fresh.entry.recipe,
+                }
+                for fresh in self.fresh
+            ],
+            "excluded": [asdict(excluded) for excluded in self.excluded],
+            "slots": self.slots,
+            "estimate_s": round(self.estimate, 1),
+        }
+
+
+def recipe(cell: Cell, suite: Suite, backend: str, runner: RunnerInfo) -> str:
+    """Hash of all that is known before planning; it decides whether a result is fresh."""
+    sources = suite.tests
+    if suite.name in BUILTIN_SUITES:
+        sources = (resources.suite_tests(suite.name),)
+    parts = [
+        cell.id,
+        cell.device,
+        backend,
+        *requirements_of(cell, (suite,)),
+        suite.source,
+        *suite.command,
+        *suite.companions,
+        *suite.pytest_args,
+        repr(sorted(suite.env.items())),
+        repr(sorted(runner.env.items())),
+        repr((suite.timeout, suite.test_timeout, suite.exclusive)),
+        *(str(path) for path in sources if suite.source),
+        *(resources.tree_hash(path) for path in sources if not suite.source),
+        resources.tree_hash(resources.inside()),
+    ]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def make_plan(
+    cells: Iterable[Cell],
+    suites: Sequence[Suite],
+    inventory: Inventory,
+    known: Mapping[tuple[str, str, str], Entry],
+    *,
+    backend: BackendName,
+    excluded: tuple[Excluded, ...] = (),
+    rerun: Rerun = "stale",
+) -> Plan:
+    """Decide for every selected cell and suite whether it runs; nothing disappears."""
+    runner = inventory.local
+    jobs: list[Job] = []
+    fresh: list[Fresh] = []
+    for cell in cells:
+        execution = f"{backend}-{cell.device}"
+        refusal = _refusal(cell, runner)
+        groups: dict[str, list[Suite]] = {}
+        for suite in suites:
+            groups.setdefault(environment_key(cell, (suite,)), []).append(suite)
+        for environment, shared in groups.items():
+            runs = []
+            for suite in shared:
+                wanted = recipe(cell, suite, backend, runner)
+                entry = known.get((cell.id, execution, suite.name))
+                why = _why(entry, wanted, rerun, refusal)
+                if not why and entry:
+                    fresh.append(Fresh(cell=cell, entry=entry))
+                    continue
+                estimate = 0.0 if refusal else _estimate(cell, suite, execution, known)
+                runs.append(SuiteRun(suite=suite, recipe=wanted, why=why, estimate=estimate))
+            if runs:
+                jobs.append(
+                    Job(
+                        cell=cell,
+                        execution=execution,
+                        backend=backend,
+                        runner=runner.name,
+                        environment=environment,
+                        suites=tuple(sorted(runs, key=lambda r: r.suite.exclusive)),
+                        no_runner=refusal,
+                    )
+                )
+    # longest first, so that the last job to finish is a short one
+    jobs.sort(key=lambda job: -job.estimate)
+    return Plan(jobs=tuple(jobs), fresh=tuple(fresh), excluded=excluded, slots=runner.slots)
+
+
+def _refusal(cell: Cell, runner: RunnerInfo) -> str:
+    if refusal := runner.refusal(cell.device):
+        return refusal
+    return ACCELERATORS[cell.accelerator].driver_gate(
+        cell.variant, runner.devices[cell.device].driver
+    ) if cell.device == cell.accelerator else ""  # fmt: skip
+
+
+def _why(entry: Entry | None, wanted: str, rerun: Rerun, refusal: str) -> str:
+    """Why a suite runs; "" where its evidence is fresh."""
+    if entry is None:
+        return "new"
+    if rerun == "all":
+        return "asked for"
+    if entry.recipe != wanted:
+        return f"stale: recipe was {entry.recipe} in {entry.run}"
+    if entry.verdict == "no-runner":
+        return "" if refusal else "a runner is there now"
+    if not entry.is_evidence:
+        return f"{entry.verdict or 'incomplete'} last time: {entry.reason}".rstrip(": ")
+    bad = entry.verdict or any(v not in {"pass", "skip", "unsupported"} for v in entry.counts)
+    return "failed last time" if rerun == "failed" and bad else ""
+
+
+def _estimate(
+    cell: Cell, suite: Suite, execution: str, known: Mapping[tuple[str, str, str], Entry]
+) -> float:
+    """Seconds it took this cell last time, else the median of others, else a guess."""
+    if (own := known.get((cell.id, execution, suite.name))) and own.seconds:
+        return own.seconds
+    others = sorted(e.seconds for e in known.values() if e.suite == suite.name and e.seconds)
+    if others:
+        return others[len(others) // 2]
+    return SUITE_GUESS.get(suite.name, OTHER_GUESS) + PROVISION_GUESS

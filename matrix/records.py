@@ -1,0 +1,338 @@
+"""Artefacts of a cell → typed rows. Everything read here is untrusted: capped and checked."""
+
+import json
+import math
+import re
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+MAX_FILE = 64 * 1024 * 1024
+MAX_LINE = 128 * 1024
+MAX_TEXT = 2000
+MAX_SAMPLES = 100_000
+
+
+class Verdict(StrEnum):
+    """What one test did in one cell, or why a cell has no test outcomes."""
+
+    PASS = "pass"  # noqa: S105  a verdict
+    WRONG = "wrong"
+    UNSUPPORTED = "unsupported"
+    FAIL = "fail"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    OOM = "oom"
+    SKIP = "skip"
+    EXCLUDED = "excluded"
+    UNINSTALLABLE = "uninstallable"
+    BUILD_FAILED = "build-failed"
+    NO_RUNNER = "no-runner"
+    INFRA = "infra"
+    NOT_RUN = "not-run"
+    STALE = "stale"
+
+
+TEST_VERDICTS = frozenset(
+    {"pass", "wrong", "unsupported", "fail", "crash", "timeout", "oom", "skip", "not-run"}
+)
+BAD = frozenset({"wrong", "fail", "crash", "timeout", "oom", "uninstallable", "build-failed"})
+NOT_EVIDENCE = frozenset({"infra", "not-run"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One line of the long table: a test's outcome, one metric, or a cell that got no further.
+
+    A metric row has a `metric` and no verdict; a cell-level row has no `test`. `samples` are in
+    `unit`, `duration` in seconds, sizes in bytes, `power_limit` in watts, `time` in UTC.
+    """
+
+    schema: int = SCHEMA
+    run: str = ""
+    time: str = ""
+    cell: str
+    torch: str
+    variant: str
+    accelerator: str
+    python: str
+    companions: str = ""
+    execution: str
+    backend: str
+    runner: str
+    device: str
+    device_model: str = ""
+    driver: str = ""
+    power_limit: float | None = None
+    recipe: str = ""
+    evidence: str = ""
+    provision: str = ""
+    install_bytes: int | None = None
+    image_bytes: int | None = None
+    suite: str = ""
+    test: str = ""
+    feature: str = ""
+    workload: str = ""
+    title: str = ""
+    params: str = "{}"
+    verdict: str = ""
+    reason: str = ""
+    signature: str = ""
+    duration: float | None = None
+    metric: str = ""
+    unit: str = ""
+    better: str = ""
+    samples: tuple[float, ...] = ()
+    median: float | None = None
+    spread: float | None = None
+    source: str = ""
+
+
+ROW_FIELDS = tuple(field.name for field in fields(Row))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What a suite's artefacts say: rows, and what was wrong with the artefacts themselves."""
+
+    rows: tuple[Row, ...]
+    counts: Mapping[str, int]
+    complaints: tuple[str, ...]
+    complete: bool
+
+
+def read_probe(path: Path) -> dict[str, Any]:
+    """Read probe.json; an unreadable one is an empty dict."""
+    try:
+        if path.stat().st_size > MAX_FILE:
+            return {}
+        data = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def read_suite(folder: Path, base: Mapping[str, Any]) -> Reading:
+    """Turn `outcomes.jsonl` into rows; `base` holds the fields every row of the suite shares.
+
+    A test that started and has no outcome crashed; one that was collected and never started is
+    `not-run`; a number without a passed test is dropped.
+    """
+    events, complaints = _events(folder / "outcomes.jsonl")
+    outcomes: dict[str, dict[str, Any]] = {}
+    started: set[str] = set()
+    collected: list[str] = []
+    metrics: list[dict[str, Any]] = []
+    end: dict[str, Any] | None = None
+    for event in events:
+        kind, test = event.get("event"), text(event.get("id"))
+        if kind == "item":
+            collected.append(test)
+        elif kind == "start":
+            started.add(test)
+        elif kind == "outcome":
+            if event.get("verdict") in TEST_VERDICTS:
+                outcomes[test] = event
+            else:
+                complaints.append(f"unknown verdict {text(event.get('verdict'))[:40]!r}")
+        elif kind == "metric":
+            metrics.append(event)
+        elif kind == "end":
+            end = event
+    for test in dict.fromkeys([*collected, *started]):
+        if test not in outcomes:
+            ran = test in started
+            outcomes[test] = {
+                "id": test,
+                "verdict": "crash" if ran else "not-run",
+                "reason": "its process left no outcome" if ran else "the suite ended before it",
+            }
+    rows = [_outcome_row(event, base) for event in outcomes.values()]
+    passed = {test for test, event in outcomes.items() if event["verdict"] == "pass"}
+    rows += _metric_rows(metrics, passed, base, complaints)
+    if not outcomes:
+        reason = text(end.get("reason")) if end else "the suite left no report"
+        rows.append(Row(**{**base, "verdict": "crash", "reason": reason or "no test was collected"}))
+    return Reading(
+        rows=tuple(rows),
+        counts=dict(Counter(row.verdict for row in rows if row.verdict)),
+        complaints=tuple(dict.fromkeys(complaints)),
+        complete=end is not None,
+    )
+
+
+def _events(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Read events, line by line; what cannot be read is counted, never guessed."""
+    events: list[dict[str, Any]] = []
+    broken = read = 0
+    try:
+        stream = path.open("rb")
+    except OSError:
+        return [], ["outcomes.jsonl is missing"]
+    with stream:
+        while line := stream.readline(MAX_LINE):
+            read += len(line)
+            if read > MAX_FILE:
+                return events, [f"outcomes.jsonl is larger than {MAX_FILE >> 20} MiB; cut there"]
+            try:
+                event = json.loads(line)
+            except (ValueError, RecursionError):
+                broken += 1
+                continue
+            if isinstance(event, dict):
+                events.append(event)
+            else:
+                broken += 1
+    return events, [f"{broken} line(s) of outcomes.jsonl cannot be read"] if broken else []
+
+
+def text(value: object) -> str:
+    """A string without control characters, at most `MAX_TEXT` long."""
+    if value is None:
+        return ""
+    clean = re.sub(r"\x1b\[[0-9;?]*[ -/]*[@-~]", "", str(value))
+    clean = "".join(c if c in "\n\t" or c.isprintable() else "�" for c in clean)
+    return clean if len(clean) <= MAX_TEXT else clean[: MAX_TEXT - 1] + "…"
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def _params(value: object) -> str:
+    if not isinstance(value, dict):
+        return "{}"
+    plain = {
+        text(k)[:80]: v if isinstance(v, int | float | bool) else text(v)[:200]
+        for k, v in value.items()
+    }
+    return json.dumps(plain, sort_keys=True)
+
+
+def _outcome_row(event: Mapping[str, Any], base: Mapping[str, Any]) -> Row:
+    error = event.get("error")
+    verdict = text(event["verdict"])
+    reason = text(event.get("reason"))
+    return Row(
+        **{
+            **base,
+            "device": text(event.get("device")) or base["device"],
+            "test": text(event["id"]),
+            "feature": text(event.get("feature")),
+            "workload": text(event.get("workload")),
+            "title": text(event.get("title")),
+            "params": _params(event.get("params")),
+            "verdict": verdict,
+            "reason": reason,
+            "signature": signature(error, reason) if verdict in BAD else "",
+            "duration": _number(event.get("duration")),
+            "source": text(event.get("source"))[:64],
+        }
+    )
+
+
+def signature(error: object, reason: str) -> str:
+    """Normalise a failure: addresses, paths and numbers removed, so one cause is one entry."""
+    if isinstance(error, dict):
+        message = text(error.get("message")).strip()
+        line = f"{text(error.get('type'))}: {message.splitlines()[0] if message else ''}"
+    else:
+        line = reason
+    line = re.sub(r"0x[0-9a-fA-F]+", "<addr>", line)
+    line = re.sub(r"(?:[A-Za-z]:)?(?:/[\w.+@-]+){2,}", "<path>", line)
+    line = re.sub(r"(?<![A-Za-z_])\d+(?:\.\d+)*(?:e[+-]?\d+)?", "<n>", line)
+    return line[:300]
+
+
+def _metric_rows(
+    metrics: Iterable[Mapping[str, Any]],
+    passed: set[str],
+    base: Mapping[str, Any],
+    complaints: list[str],
+) -> Iterator[Row]:
+    for event in metrics:
+        test = text(event.get("id"))
+        if test not in passed:
+            complaints.append("numbers of tests that did not pass were dropped")
+            continue
+        raw = event.get("samples")
+        numbers = [_number(v) for v in raw[:MAX_SAMPLES]] if isinstance(raw, list) else []
+        samples = tuple(n for n in numbers if n is not None and n > 0)
+        if not samples or len(samples) != len(numbers):
+            complaints.append(f"{test[:80]}: samples that are no positive numbers were refused")
+            continue
+        work = event.get("work")
+        params = event.get("params")
+        merged = {
+            **(params if isinstance(params, dict) else {}),
+            **({f"work.{k}": v for k, v in work.items()} if isinstance(work, dict) else {}),
+        }
+        yield Row(
+            **{
+                **base,
+                "device": text(event.get("device")) or base["device"],
+                "test": test,
+                "workload": text(event.get("workload")),
+                "title": text(event.get("title")),
+                "params": _params(merged),
+                "metric": text(event.get("metric")),
+                "unit": text(event.get("unit")),
+                "better": text(event.get("better")),
+                "samples": samples,
+                "median": statistics.median(samples),
+                "spread": _iqr(samples),
+                "source": text(event.get("source"))[:64],
+            }
+        )
+
+
+def _iqr(samples: tuple[float, ...]) -> float | None:
+    """Interquartile range, in the samples' unit; None for a single sample."""
+    if len(samples) < 2:  # noqa: PLR2004
+        return None
+    low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
+    return high - low
+
+
+def write_rows(rows: Iterable[Row], path: Path) -> None:
+    """Write rows as Parquet."""
+    import pyarrow as pa  # noqa: PLC0415  200 ms that `list` and `plan` do not need
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    kinds = {
+        "int": pa.int64(),
+        "str": pa.string(),
+        "float | None": pa.float64(),
+        "int | None": pa.int64(),
+        "tuple[float, ...]": pa.list_(pa.float64()),
+    }
+    schema = pa.schema([(f.name, kinds[_annotation(f.type)]) for f in fields(Row)])
+    data = [asdict(row) for row in rows]
+    pq.write_table(pa.Table.from_pylist(data, schema=schema), path, compression="zstd")
+
+
+def _annotation(kind: object) -> str:
+    return kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read a rows.parquet; unknown columns of a newer schema are ignored, missing ones default."""
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    return [
+        Row(
+            **{
+                name: tuple(value or ()) if name == "samples" else value
+                for name, value in item.items()
+                if name in ROW_FIELDS
+            }
+        )
+        for item in pq.read_table(path).to_pylist()
+    ]

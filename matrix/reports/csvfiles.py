@@ -1,0 +1,95 @@
+"""Tables → CSV files, one line per statement, for a spreadsheet or another program."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from matrix.reports import workloads
+from matrix.tables import NOT_MEASURED, Tables, kind_of
+
+_WHERE = ["device", "device_model", "driver", "backend", "runner", "provision", "last", "run"]
+
+
+def write(tables: Tables, folder: Path) -> list[Path]:
+    """Write features, workloads, suites, cells and long.csv; returns their paths.
+
+    Every line says its kind; of measured ones also device, driver, provision, time and run. Text
+    that a spreadsheet would run as a formula gets a `'` in front. Raises `OSError`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {
+        "features": _features(tables),
+        "workloads": _workloads(tables),
+        "suites": _suites(tables),
+        "cells": tables.cells,
+        "long": _long(tables.long),
+    }
+    paths = []
+    for name, table in made.items():
+        path = folder / f"{name}.csv"
+        table.map(_inert).to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
+        paths.append(path)
+    return paths
+
+
+def _features(tables: Tables) -> pd.DataFrame:
+    lines = []
+    for (group, feature, title), cells in zip(
+        tables.features.index, tables.features.to_numpy(), strict=True
+    ):
+        for label, verdict in zip(tables.features.columns, cells, strict=True):
+            first = {"group": group, "feature": feature, "title": title, "column": label}
+            kind = "unknown" if verdict == NOT_MEASURED else "measured"
+            lines.append(first | {"verdict": verdict, "kind": kind} | _where(tables, label))
+    return pd.DataFrame(
+        lines, columns=_head("group feature title column verdict kind"), dtype=object
+    )
+
+
+def _workloads(tables: Tables) -> pd.DataFrame:
+    lines = []
+    for (workload, params, metric, unit), cells in workloads(tables.workloads):
+        first = {"workload": workload, "params": params, "metric": metric, "unit": unit}
+        for label, cell in cells.items():
+            kind = "unknown" if cell["status"] == NOT_MEASURED else "measured"
+            base = {"baseline": tables.baseline}
+            line = first | {"column": label} | cell | base | {"kind": kind}
+            lines.append(line | _where(tables, label))
+    head = "workload params metric unit column status median spread rate rate_unit ratio why"
+    return pd.DataFrame(lines, columns=_head(f"{head} baseline kind"), dtype=object)
+
+
+def _suites(tables: Tables) -> pd.DataFrame:
+    lines = []
+    for (suite, file), cells in zip(tables.suites.index, tables.suites.to_numpy(), strict=True):
+        for label, counts in zip(tables.suites.columns, cells, strict=True):
+            first = {"suite": suite, "file": file, "column": label}
+            for verdict, tests in (counts or {NOT_MEASURED: 0}).items():
+                kind = "measured" if counts else "unknown"
+                line = first | {"verdict": verdict, "tests": tests, "kind": kind}
+                lines.append(line | _where(tables, label))
+    return pd.DataFrame(lines, columns=_head("suite file column verdict tests kind"), dtype=object)
+
+
+def _long(long: pd.DataFrame) -> pd.DataFrame:
+    tests = zip(long["test"], long["verdict"], strict=True)
+    kinds = ["measured" if test else kind_of(verdict) for test, verdict in tests]
+    samples = [" ".join(repr(number) for number in numbers) for numbers in long["samples"]]
+    changed: dict[str, Any] = {"kind": kinds, "samples": samples}
+    return long.assign(**{k: pd.Series(v, long.index, dtype=object) for k, v in changed.items()})
+
+
+def _where(tables: Tables, label: str) -> dict[str, Any]:
+    record = tables.executions.loc[label]
+    return {name: record[name] for name in _WHERE}
+
+
+def _head(names: str) -> list[str]:
+    return [*names.split(), *_WHERE]
+
+
+def _inert(value: object) -> object:
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value

@@ -1,0 +1,160 @@
+"""`run`: carry out a plan into a bundle, judge it, and leave its tables."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from matrix import judge, resources
+from matrix.backends import Backend, Context
+from matrix.backends.host import HostBackend
+from matrix.backends.replay import ReplayBackend
+from matrix.backends.venv import VenvBackend
+from matrix.dispatch.local import Turns, run_jobs
+from matrix.execution import Site, Watcher, carry_out
+from matrix.judge import Finding
+from matrix.plan import Job, Plan
+from matrix.runners import Inventory
+from matrix.store import Entry, RunInfo, Store, utc_now
+from matrix.workspace import Workspace
+
+MakeBackend = Callable[[Context], Backend]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunResult:
+    """What a run did: its bundle, one entry per selected suite, and what changed."""
+
+    run: RunInfo
+    entries: tuple[Entry, ...]
+    findings: tuple[Finding, ...]
+    interrupted: bool
+
+
+def venv_backend(workspace: Workspace) -> MakeBackend:
+    """The default: a uv environment per cell."""
+    return lambda context: VenvBackend(context, workspace.resolver, workspace.availability)
+
+
+def host_backend(python: Path) -> MakeBackend:
+    """An interpreter that already has torch."""
+    return lambda context: HostBackend(context, python)
+
+
+def replay_backend(recording: Path) -> MakeBackend:
+    """A recorded run."""
+    return lambda _context: ReplayBackend(recording)
+
+
+def run_plan(
+    plan: Plan,
+    workspace: Workspace,
+    inventory: Inventory,
+    make_backend: MakeBackend,
+    watcher: Watcher,
+) -> RunResult:
+    """Carry a plan out; everything that finishes is in the bundle even if this process dies.
+
+    Raises `InfrastructureError` when results cannot be written.
+    """
+    store = workspace.store
+    before = store.newest()
+    bundle = store.create({"file": workspace.file.name, **plan.as_json()})
+    started = utc_now()
+    runner = inventory.local
+    work = store.local / "work" / bundle.id
+    entries: list[Entry] = []
+    with _work_folder(store, work):
+        context = Context(
+            work=work,
+            payload=_payload(work),
+            env={**workspace.env, **runner.env},
+            threads=max(1, runner.cores // plan.slots),
+            stop=workspace.stop,
+        )
+        backend = make_backend(context)
+        turns = Turns(workspace.stop)
+        site = Site(backend=backend, bundle=bundle, turn=turns, watcher=watcher, work=work)
+
+        def job(item: Job) -> list[Entry]:
+            return carry_out(item, site)
+
+        entries = run_jobs(plan.jobs, job, slots=plan.slots, stop=workspace.stop)
+    interrupted = workspace.stop.is_set()
+    bundle.finish(
+        {
+            "id": bundle.id,
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round((utc_now() - started).total_seconds(), 1),
+            "interrupted": interrupted,
+            "orchestrator_python": sys.version.split()[0],
+            "indexes_from": list(workspace.indexes.origin),
+        }
+    )
+    run = store.run(bundle.id)
+    baseline = [before[entry.key] for entry in run.entries if entry.key in before]
+    findings = judge.compare(store.rows(baseline), store.rows(run.entries))
+    return RunResult(
+        run=run, entries=tuple(entries), findings=tuple(findings), interrupted=interrupted
+    )
+
+
+def _payload(work: Path) -> Path:
+    """Lay out what travels into a cell: `matrix.inside` and the built-in suites."""
+    payload = work / "payload"
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
+    shutil.copytree(resources.inside(), payload / "matrix" / "inside", ignore=ignore)
+    (payload / "matrix" / "__init__.py").touch()
+    for name in ("feature", "throughput"):
+        shutil.copytree(resources.suite_tests(name), payload / "suites" / name, ignore=ignore)
+    return payload
+
+
+class _work_folder:  # noqa: N801  a context manager
+    """A run's scratch folder, locked while the run lives; those of dead runs are removed."""
+
+    def __init__(self, store: Store, work: Path) -> None:
+        self.work = work
+        self.locks = store.local / "work"
+        self.lock = FileLock(self.locks / f"{work.name}.lock")
+
+    def __enter__(self) -> None:
+        self.locks.mkdir(parents=True, exist_ok=True)
+        for path in self.locks.iterdir():
+            if path.is_dir():
+                self._reap(path)
+        self.lock.acquire()
+        self.work.mkdir()
+
+    def _reap(self, path: Path) -> None:
+        lock = FileLock(self.locks / f"{path.name}.lock", timeout=0)
+        try:
+            with lock:
+                shutil.rmtree(path, ignore_errors=True)
+        except Timeout:
+            return
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.lock.release()
+        Path(self.lock.lock_file).unlink(missing_ok=True)
+
+
+def as_json(result: RunResult, plan: Plan) -> dict[str, object]:
+    """A run for machines."""
+    return {
+        "run": result.run.id,
+        "bundle": os.fspath(result.run.path),
+        "interrupted": result.interrupted,
+        "executions": [asdict(entry) for entry in result.entries],
+        "fresh": [asdict(fresh.entry) for fresh in plan.fresh],
+        "excluded": [asdict(excluded) for excluded in plan.excluded],
+        "findings": [asdict(finding) for finding in result.findings],
+    }
+
+

@@ -1,0 +1,222 @@
+"""The keys of matrix.toml as data: one table serves the checker, its hints and the JSON schema."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Literal
+
+Kind = Literal["string", "strings", "number", "integer", "boolean", "table", "variants"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Key:
+    """One key: its kind, what it is for, whether it must be there."""
+
+    kind: tuple[Kind, ...]
+    doc: str
+    required: bool = False
+
+
+def key(*kind: Kind, doc: str, required: bool = False) -> Key:
+    """Shorten the tables below."""
+    return Key(kind=kind, doc=doc, required=required)
+
+
+TORCH = {
+    "version": key("string", "strings", doc="torch release or releases, as published", required=True),
+    "variants": key(
+        "variants",
+        doc='builds: `"cpu"`, `"cu130"`, `"rocm7.2"`, `"default"`, `"published"` or '
+        '`{first_available = ["cpu", "default"]}`',
+    ),
+    "python": key("strings", doc='Python versions, such as "3.12" or "3.14t"'),
+    "device": key("string", doc="where tests run: `cpu`, `cuda` or `rocm`; else the variant's own"),
+}
+COMPANION = {
+    "package": key("string", doc="name of the package on the index", required=True),
+    "version": key("string", "strings", doc="one more cell for each version", required=True),
+    "torch": key("string", doc="only with these torch releases, a specifier such as `>=2.9`"),
+}
+EXCLUDE = {
+    "select": key("string", doc="cells to leave out, a selection", required=True),
+    "reason": key("string", doc="why, for the table", required=True),
+}
+IMAGES = {
+    name: key("string", doc=f"base image of {name} cells in containers")
+    for name in ("cpu", "cuda", "rocm")
+}
+RUNNER = {
+    "slots": key("integer", doc="cells that run at the same time"),
+    "env": key("table", doc="environment variables passed into every cell"),
+}
+SUITE = {
+    "tests": key("string", "strings", doc="folder or files of pytest tests"),
+    "command": key("strings", doc="a command instead of tests; `python` is the cell's"),
+    "source": key("string", doc="`name==version` whose source archive holds the tests"),
+    "requirements": key("strings", doc="what the tests need beside torch and pytest"),
+    "companions": key("strings", doc="packages that must import before any test runs"),
+    "pytest_args": key("strings", doc="more arguments for pytest"),
+    "env": key("table", doc="environment variables of this suite"),
+    "timeout": key("number", doc="seconds for the whole suite in one cell"),
+    "test_timeout": key("number", doc="seconds for one test"),
+    "exclusive": key("boolean", doc="nothing else runs on the runner meanwhile"),
+}
+PROFILE = {
+    "select": key("strings", doc="cells of the profile, selections"),
+    "suites": key("strings", doc="suites of the profile"),
+    "baseline": key("string", doc="cell id that throughput ratios are given against"),
+}
+MATRIX = {
+    "python": key("strings", doc="Python versions of releases that name none"),
+    "pytorch_index": key("string", doc="mirror of the PyTorch wheel index"),
+}
+
+# section -> (how it is written, keys)
+SECTIONS: Mapping[str, tuple[Literal["table", "array", "named"], Mapping[str, Key]]] = {
+    "matrix": ("table", MATRIX),
+    "torch": ("array", TORCH),
+    "companion": ("array", COMPANION),
+    "exclude": ("array", EXCLUDE),
+    "images": ("table", IMAGES),
+    "runners": ("named", RUNNER),
+    "suites": ("named", SUITE),
+    "profiles": ("named", PROFILE),
+}
+
+
+def _is_strings(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_variants(value: object) -> bool:
+    def one(item: object) -> bool:
+        if isinstance(item, dict):
+            return list(item) == ["first_available"] and _is_strings(item["first_available"])
+        return isinstance(item, str)
+
+    return isinstance(value, list) and all(one(item) for item in value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_CHECKS = {
+    "string": (lambda v: isinstance(v, str), "a string"),
+    "strings": (_is_strings, "a list of strings"),
+    "number": (_is_number, "a number"),
+    "integer": (lambda v: _is_number(v) and isinstance(v, int), "an integer"),
+    "boolean": (lambda v: isinstance(v, bool), "true or false"),
+    "table": (
+        lambda v: isinstance(v, dict) and all(isinstance(x, str) for x in v.values()),
+        "a table of strings",
+    ),
+    "variants": (_is_variants, "a list of variants or `{first_available = [...]}`"),
+}
+
+
+def hint(name: str, known: Mapping[str, object] | list[str]) -> str:
+    """Return " (did you mean ...?)" or the list of what is known."""
+    near = get_close_matches(name, list(known), n=1)
+    return f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known)}"
+
+
+def _check_table(path: str, table: object, keys: Mapping[str, Key]) -> list[str]:
+    if not isinstance(table, dict):
+        return [f"{path}: expected a table, got {type(table).__name__}"]
+    problems = [
+        f"{path}.{name}: unknown key; {hint(name, keys)}" for name in table if name not in keys
+    ]
+    for name, spec in keys.items():
+        if name not in table:
+            if spec.required:
+                problems.append(f"{path}.{name}: missing; it is {spec.doc}")
+        elif not any(_CHECKS[kind][0](table[name]) for kind in spec.kind):
+            wanted = " or ".join(_CHECKS[kind][1] for kind in spec.kind)
+            problems.append(f"{path}.{name}: expected {wanted}, got {table[name]!r}")
+    return problems
+
+
+def check(data: Mapping[str, object]) -> list[str]:
+    """List what is wrong with the shape of a parsed matrix.toml, each with its TOML path."""
+    problems = []
+    for name, value in data.items():
+        if name not in SECTIONS:
+            problems.append(f"{name}: unknown section; {hint(name, list(SECTIONS))}")
+            continue
+        how, keys = SECTIONS[name]
+        if how == "array":
+            if not isinstance(value, list):
+                problems.append(f"{name}: expected an array of tables, written [[{name}]]")
+                continue
+            for number, table in enumerate(value):
+                problems += _check_table(f"{name}[{number}]", table, keys)
+        elif how == "table":
+            problems += _check_table(name, value, keys)
+        elif not isinstance(value, dict):
+            problems.append(f"{name}: expected tables, written [{name}.NAME]")
+        else:
+            for child, table in value.items():
+                problems += _check_table(f"{name}.{child}", table, keys)
+    return problems
+
+
+_STRINGS = {"type": "array", "items": {"type": "string"}}
+_JSON: Mapping[Kind, dict[str, Any]] = {
+    "string": {"type": "string"},
+    "strings": _STRINGS,
+    "number": {"type": "number"},
+    "integer": {"type": "integer"},
+    "boolean": {"type": "boolean"},
+    "table": {"type": "object", "additionalProperties": {"type": "string"}},
+    "variants": {
+        "type": "array",
+        "items": {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {"first_available": _STRINGS},
+                    "required": ["first_available"],
+                    "additionalProperties": False,
+                },
+            ]
+        },
+    },
+}
+
+
+def _json_table(keys: Mapping[str, Key]) -> dict[str, Any]:
+    properties = {}
+    for name, spec in keys.items():
+        kinds = [_JSON[kind] for kind in spec.kind]
+        shape = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+        properties[name] = {**shape, "description": spec.doc}
+    table: dict[str, Any] = {
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    if required := [name for name, spec in keys.items() if spec.required]:
+        table["required"] = required
+    return table
+
+
+def json_schema() -> dict[str, Any]:
+    """Build the JSON schema of matrix.toml for editors (`matrix/matrix.schema.json`)."""
+    sections = {}
+    for name, (how, keys) in SECTIONS.items():
+        table = _json_table(keys)
+        if how == "array":
+            sections[name] = {"type": "array", "items": table}
+        elif how == "named":
+            sections[name] = {"type": "object", "additionalProperties": table}
+        else:
+            sections[name] = table
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "matrix.toml of torch-matrix",
+        "type": "object",
+        "properties": sections,
+        "additionalProperties": False,
+    }

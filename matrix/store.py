@@ -1,0 +1,239 @@
+"""Bundles: append, find, publish. Nothing is ever edited; everything else is derived from them.
+
+    runs/<utc>-<short id>/plan.json                             written first
+    runs/…/cells/<cell>/<execution>/<suite>/                    renamed in whole, or not there
+        {execution.json, rows.parquet, probe.json, outcomes.jsonl, requirements.lock, *.log, …}
+    runs/…/run.json                                             written last
+"""
+
+import datetime
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from matrix.errors import InfrastructureError, InputError
+from matrix.records import NOT_EVIDENCE, Row, read_rows, write_rows
+
+RUN_FILE = "run.json"
+PLAN_FILE = "plan.json"
+ENTRY_FILE = "execution.json"
+ROWS_FILE = "rows.parquet"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """Summary of one suite of one execution: what the plan needs to know about the past.
+
+    `seconds` and `stages` are wall seconds; `counts` maps verdicts to numbers of tests.
+    """
+
+    schema: int = SCHEMA
+    run: str
+    cell: str
+    execution: str
+    suite: str
+    recipe: str
+    evidence: str = ""
+    started: str = ""
+    seconds: float = 0.0
+    stages: Mapping[str, float] = field(default_factory=dict)
+    verdict: str = ""
+    reason: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    provision: str = ""
+    complaints: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What newer entries replace."""
+        return self.cell, self.execution, self.suite
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether it says something about the cell, rather than about the machine."""
+        return self.verdict not in NOT_EVIDENCE and not self.counts.get("not-run")
+
+
+def utc_now() -> datetime.datetime:
+    """The one clock of bundles."""
+    return datetime.datetime.now(datetime.UTC)
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write a JSON file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(3)}.tmp")
+    temporary.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+class Bundle:
+    """The directory of one run, while it is being written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.id = path.name
+
+    def stage(self, cell: str, execution: str, suite: str) -> Path:
+        """A temporary folder beside its final place, for the artefacts of one suite."""
+        parent = self.path / "cells" / cell / execution
+        folder = parent / f".{suite}.{os.getpid()}.{secrets.token_hex(3)}.tmp"
+        folder.mkdir(parents=True)
+        return folder
+
+    def commit(self, folder: Path, entry: Entry, rows: Iterable[Row]) -> None:
+        """Put a suite's artefacts in place, whole; raises `InfrastructureError` when it cannot."""
+        target = folder.parent / entry.suite
+        try:
+            write_rows(rows, folder / ROWS_FILE)
+            write_json(folder / ENTRY_FILE, asdict(entry))
+            _sync(folder)
+            folder.rename(target)
+            _sync(target.parent)
+        except OSError as error:
+            message = f"`{target}` cannot be written ({error}); what finished before is kept"
+            raise InfrastructureError(message) from error
+
+    def finish(self, data: Mapping[str, object]) -> None:
+        """Write run.json, the mark of a run that came to its end."""
+        entries = [asdict(entry) for entry in _scan(self.path)]
+        write_json(self.path / RUN_FILE, {"schema": SCHEMA, **data, "executions": entries})
+
+
+def _sync(folder: Path) -> None:
+    """Flush files and directory to disk, so that a power cut leaves whole things."""
+    for path in (*(p for p in folder.iterdir() if p.is_file()), folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _entry(data: object) -> Entry | None:
+    """Make an entry of parsed JSON; None where it is damaged or of another schema."""
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        return None
+    known = {name: value for name, value in data.items() if name in Entry.__dataclass_fields__}
+    try:
+        known["complaints"] = tuple(known.get("complaints", ()))
+        return Entry(**known)
+    except TypeError:
+        return None
+
+
+def _load(path: Path) -> Any:  # noqa: ANN401  JSON
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _scan(run: Path) -> Iterator[Entry]:
+    for path in sorted(run.glob(f"cells/*/*/*/{ENTRY_FILE}")):
+        if not path.parent.name.startswith(".") and (entry := _entry(_load(path))):
+            yield entry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunInfo:
+    """One run of the store."""
+
+    path: Path
+    id: str
+    finished: bool
+    entries: tuple[Entry, ...]
+
+
+class Store:
+    """Runs under one results folder: `local/runs` first, then the published `runs`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.local = root / "local"
+        self.folders = (self.local / "runs", root / "runs")
+
+    def create(self, plan: Mapping[str, object]) -> Bundle:
+        """Start a bundle; raises `InfrastructureError` where results cannot be written."""
+        stamp = utc_now().strftime("%Y%m%dT%H%M%SZ")
+        path = self.folders[0] / f"{stamp}-{secrets.token_hex(3)}"
+        try:
+            path.mkdir(parents=True)
+            write_json(path / PLAN_FILE, {"schema": SCHEMA, **plan})
+        except OSError as error:
+            message = f"`{self.local}` cannot be written ({error}); free it or use `--results`"
+            raise InfrastructureError(message) from error
+        return Bundle(path)
+
+    def runs(self) -> list[RunInfo]:
+        """All runs, oldest first; a finished run is read from its run.json alone."""
+        found = []
+        for folder in self.folders:
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if path.is_dir() and not path.name.startswith("."):
+                    found.append(self._run(path))
+        return sorted(found, key=lambda run: run.id)
+
+    @staticmethod
+    def _run(path: Path) -> RunInfo:
+        data = _load(path / RUN_FILE)
+        if isinstance(data, dict):
+            entries = tuple(e for e in map(_entry, data.get("executions", ())) if e)
+        else:
+            entries = tuple(_scan(path))
+        return RunInfo(path=path, id=path.name, finished=data is not None, entries=entries)
+
+    def run(self, run_id: str) -> RunInfo:
+        """Find a run by id, or by `latest`; raises `InputError`."""
+        runs = self.runs()
+        if run_id == "latest" and runs:
+            return runs[-1]
+        for run in runs:
+            if run.id == run_id:
+                return run
+        known = ", ".join(run.id for run in runs[-5:]) or "none yet"
+        raise InputError(f"no run `{run_id}` in `{self.root}`", [f"newest runs: {known}"])
+
+    def plan_of(self, run: RunInfo) -> dict[str, Any]:
+        """What a run set out to do, its exclusions among it; empty for a damaged bundle."""
+        data = _load(run.path / PLAN_FILE)
+        return data if isinstance(data, dict) else {}
+
+    def newest(self) -> dict[tuple[str, str, str], Entry]:
+        """The newest evidence per (cell, execution, suite); infrastructure faults do not count."""
+        found: dict[tuple[str, str, str], Entry] = {}
+        for run in self.runs():
+            for entry in run.entries:
+                if entry.is_evidence or entry.key not in found:
+                    found[entry.key] = entry
+        return found
+
+    def rows(self, entries: Iterable[Entry]) -> list[Row]:
+        """The rows of these entries; a damaged file is skipped and its entry left without rows."""
+        rows: list[Row] = []
+        for entry in entries:
+            for folder in self.folders:
+                path = folder / entry.run / "cells" / "/".join(entry.key) / ROWS_FILE
+                if path.is_file():
+                    rows += read_rows(path)
+                    break
+        return rows
+
+    def publish(self, run: RunInfo) -> Path:
+        """Copy a local run to the tracked ones; raises `InputError` for an unfinished run."""
+        if not run.finished:
+            raise InputError(
+                f"run `{run.id}` was interrupted", ["publish a finished run, or run again first"]
+            )
+        target = self.folders[1] / run.id
+        if not target.exists():
+            temporary = self.folders[1] / f".{run.id}.tmp"
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.copytree(run.path, temporary, ignore=shutil.ignore_patterns(".*"))
+            temporary.rename(target)
+        return target

@@ -1,0 +1,157 @@
+"""What every command starts from: the definition, its cells, this machine, and the store."""
+
+import functools
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matrix import definition as definitions
+from matrix import facts
+from matrix.cells import Cell, Expansion, expand, parse_id, select
+from matrix.definition import Definition, Profile, Suite
+from matrix.errors import InputError, NothingToRun
+from matrix.indexes import Availability, IndexConfig, read_config
+from matrix.locks import Resolver, uv
+from matrix.process import cell_environment
+from matrix.schema import hint
+from matrix.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    """A matrix file and the results beside it; nothing is read before it is asked for."""
+
+    file: Path
+    results: Path
+    env: Mapping[str, str]
+    stop: threading.Event
+
+    @classmethod
+    def of(cls, file: Path, env: Mapping[str, str]) -> "Workspace":
+        """A workspace with its results beside the matrix file."""
+        return cls(file=file, results=file.parent / "results", env=env, stop=threading.Event())
+
+    @functools.cached_property
+    def definition(self) -> Definition:
+        """The checked matrix file."""
+        return definitions.load(self.file)
+
+    @functools.cached_property
+    def indexes(self) -> IndexConfig:
+        """The user's package indexes."""
+        return read_config(self.env)
+
+    @functools.cached_property
+    def resolver(self) -> Resolver:
+        """uv, in a clean environment, with those indexes."""
+        env = cell_environment(self.env)
+        return Resolver(binary=uv(), config=self.indexes, env=env, stop=self.stop)
+
+    @functools.cached_property
+    def availability(self) -> Availability:
+        """What the indexes offer, remembered for a day."""
+        return Availability(
+            self.store.local / "availability.json",
+            self.indexes,
+            self.definition.pytorch_index,
+            self.resolver.ask,
+        )
+
+    @functools.cached_property
+    def expansion(self) -> Expansion:
+        """All cells and exclusions of the definition."""
+        return expand(self.definition, self.availability.offers)
+
+    @functools.cached_property
+    def store(self) -> Store:
+        """The bundles."""
+        return Store(self.results)
+
+    def profile(self, name: str) -> Profile:
+        """A profile by name; raises `InputError`."""
+        profiles = self.definition.profiles
+        if name not in profiles:
+            raise InputError(f"no profile `{name}`", [hint(name, list(profiles))])
+        return profiles[name]
+
+    def cells(self, profile: Profile, selections: Sequence[str]) -> tuple[Cell, ...]:
+        """The cells of a profile; given selections take the place of the profile's.
+
+        Raises `NothingToRun` where none is left.
+        """
+        chosen = select(self.expansion.cells, selections or profile.select)
+        if not chosen:
+            wanted = ", ".join(f"`{s}`" for s in selections or profile.select) or "everything"
+            some = ", ".join(cell.id for cell in self.expansion.cells[:4]) or "none"
+            message = (
+                f"no cell matches {wanted}; {self.file.name} has {len(self.expansion.cells)} "
+                f"(such as {some}); `python -m matrix list --all` shows them"
+            )
+            raise NothingToRun(message)
+        return chosen
+
+    def suites(self, profile: Profile, names: Iterable[str]) -> tuple[Suite, ...]:
+        """The suites to run; raises `InputError` for unknown ones."""
+        wanted = tuple(names) or profile.suites
+        known = self.definition.suites
+        unknown = [f"no suite `{n}`; {hint(n, list(known))}" for n in wanted if n not in known]
+        if unknown:
+            raise InputError("the suites cannot be run:", unknown)
+        return tuple(known[name] for name in wanted)
+
+    def baseline(self, profile: Profile) -> str | None:
+        """The cell that ratios are given against: the newest that the profile's glob matches."""
+        if not profile.baseline:
+            return None
+        found = select(self.expansion.cells, [profile.baseline])
+        return found[-1].id if found else None
+
+    def explain(self, cell_id: str) -> tuple[str, dict[str, str]]:
+        """Say in one line what any id is, and the same as data; raises `InputError`."""
+        if cell := self.expansion.find(cell_id):
+            build = facts.builds()[cell.torch][cell.variant]
+            line = (
+                f"`{cell_id}` is a cell: torch {cell.torch} {cell.variant} was published "
+                f"{build.released} for Python {build.pythons} ({build.status}); "
+                f"its tests run on {cell.device}"
+            )
+            return line, {"id": cell_id, "is": "cell", "status": build.status,
+                          "source": build.source, "date": build.released}  # fmt: skip
+        for item in self.expansion.excluded:
+            if item.id == cell_id:
+                line = f"`{cell_id}` is excluded by rule {item.rule}: {item.reason}"
+                return line, {"id": cell_id, "is": "excluded", "rule": item.rule,
+                              "reason": item.reason, "source": item.source,
+                              "date": item.date}  # fmt: skip
+        return self._explain_unknown(cell_id)
+
+    def _explain_unknown(self, cell_id: str) -> tuple[str, dict[str, str]]:
+        parts = parse_id(cell_id)
+        if parts is None:
+            example = "torch2.13.0-cu130-py3.12"
+            known = [cell.id for cell in self.expansion.cells]
+            raise InputError(f"`{cell_id}` is no cell id", [f"write {example}", hint(cell_id, known)])
+        torch, variant, python = parts
+        source, date = "facts/torch_builds.csv", facts.COLLECTED
+        build = facts.builds().get(torch, {}).get(variant)
+        if torch not in facts.builds():
+            reason = f"torch {torch} does not exist in the facts; {hint(torch, list(facts.builds()))}"
+        elif build is None:
+            reason = f"torch {torch} was never published as {variant}; it has "
+            reason += ", ".join(facts.published(torch))
+        elif not build.published:
+            reason, source = f"{variant} of torch {torch} is {build.status}: {build.notes}", build.source
+        elif not build.has_python(python):
+            reason = f"torch {torch} {variant} has wheels for Python {build.pythons}, not {python}"
+            source = build.source
+        else:
+            reason = (
+                f"it was published ({build.status}, {build.released}) and {self.file.name} does "
+                "not ask for it; add it to a [[torch]] block"
+            )
+            source = build.source
+        kind = "not-asked-for" if build and build.published and build.has_python(python) else "no-cell"
+        return f"`{cell_id}` is no cell here: {reason}", {
+            "id": cell_id, "is": kind, "reason": reason, "source": source, "date": date
+        }  # fmt: skip

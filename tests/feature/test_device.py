@@ -1,0 +1,75 @@
+"""Does torch see the device it was built for, and say so without contradiction?"""
+
+import pytest
+import torch
+
+from matrix.inside import Refusal, assert_close, feature, randn
+
+
+@feature("device", "Device and vendor detection")
+def test_build_and_runtime_agree(device):
+    """At most one vendor, and a device only where the build has that vendor."""
+    vendors = [name for name in ("cuda", "hip") if getattr(torch.version, name, None)]
+    assert len(vendors) <= 1
+    assert torch.cuda.is_available() == (torch.cuda.device_count() > 0)
+    if not vendors:
+        assert not torch.cuda.is_available()
+    assert (device.type == "cuda") == torch.cuda.is_available()
+
+
+@feature("device", "Device and vendor detection")
+def test_values_live_on_the_device(device, rng):
+    """A tensor made on the device is there, computes there, and comes back unchanged."""
+    values = randn(rng, 1000)
+    there = values.to(device)
+    assert there.device.type == device.type
+    assert_close(there.cpu(), values.double(), rtol=0, atol=0, why="a copy")
+    assert_close((there + there).cpu(), values.double() * 2, rtol=0, atol=0, why="doubling is exact")
+
+
+@feature("device", "Device and vendor detection")
+def test_absent_device_is_refused(device):
+    """Without a device torch says so, and does not compute somewhere else in silence."""
+    if device.type == "cuda":
+        pytest.skip("a device is there")
+    with pytest.raises((AssertionError, RuntimeError), match="CUDA|HIP|NVIDIA|compiled"):
+        torch.zeros(1, device="cuda")
+
+
+@feature("arch-list", "Built for this GPU's architecture", needs=["accelerator"])
+def test_arch_list(device):
+    """The build holds code for this GPU, or PTX that its driver can compile for it."""
+    archs = torch.cuda.get_arch_list()
+    about = torch.cuda.get_device_properties(device)
+    if torch.version.hip:
+        assert about.gcnArchName.partition(":")[0] in archs
+        return
+    have = (about.major, about.minor)
+    binary = [_capability(arch) for arch in archs if arch.startswith("sm_")]
+    portable = [_capability(arch) for arch in archs if arch.startswith("compute_")]
+    runs = any(major == have[0] and minor <= have[1] for major, minor in binary)
+    assert runs or any(capability <= have for capability in portable), (have, archs)
+
+
+@feature(
+    "accelerator-api",
+    "Vendor-neutral device API (torch.accelerator)",
+    refusals=[
+        Refusal(
+            "AttributeError",
+            r"module 'torch' has no attribute 'accelerator'",
+            "https://pytorch.org/docs/stable/accelerator.html: new in 2.6",
+        )
+    ],
+)
+def test_accelerator(device):
+    """It finds the same device that the vendor's own API finds, or none."""
+    assert torch.accelerator.is_available() == torch.cuda.is_available()
+    if torch.accelerator.is_available():
+        assert torch.accelerator.current_accelerator().type == device.type
+        assert torch.accelerator.device_count() == torch.cuda.device_count()
+
+
+def _capability(arch):
+    digits = "".join(letter for letter in arch.partition("_")[2] if letter.isdigit())
+    return int(digits[:-1]), int(digits[-1])

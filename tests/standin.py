@@ -1,0 +1,72 @@
+"""Stand-in torch wheels of a few KB, for tests and benchmarks where torch is not the point."""
+
+import base64
+import hashlib
+import zipfile
+from pathlib import Path
+
+_INIT = '''
+__version__ = "{version}"
+class version:
+    cuda = {cuda!r}
+    hip = {hip!r}
+    debug = False
+    git_version = "standin"
+class cuda:
+    @staticmethod
+    def is_available(): return False
+    @staticmethod
+    def is_initialized(): return False
+    @staticmethod
+    def device_count(): return 0
+    @staticmethod
+    def get_arch_list(): return []
+def get_num_threads(): return 1
+{extra}
+'''
+
+
+def make_wheel(
+    folder: Path,
+    name: str,
+    version: str,
+    files: dict[str, str],
+    *,
+    requires: tuple[str, ...] = (),
+    python: str = ">=3.8",
+) -> Path:
+    """Write a pure wheel; returns its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f"{name.replace('-', '_')}-{version}"
+    info = f"{stem}.dist-info"
+    lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    lines += [f"Requires-Python: {python}", *(f"Requires-Dist: {r}" for r in requires)]
+    members = {
+        **files,
+        f"{info}/METADATA": "\n".join(lines) + "\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: standin\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = []
+    path = folder / f"{stem}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, text in members.items():
+            data = text.encode()
+            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+            record.append(f"{member},sha256={digest},{len(data)}")
+            archive.writestr(member, data)
+        archive.writestr(f"{info}/RECORD", "\n".join([*record, f"{info}/RECORD,,"]) + "\n")
+    return path
+
+
+def make_torch(folder: Path, version: str, variant: str = "cpu", extra: str = "") -> Path:
+    """Write a stand-in torch; the registry's default build has no local version, as on PyPI."""
+    local = f"{version}+cpu" if variant == "cpu" else version
+    cuda = f"{variant[2:-1]}.{variant[-1]}" if variant.startswith("cu") else None
+    source = _INIT.format(version=local, cuda=cuda, hip=None, extra=extra)
+    return make_wheel(folder, "torch", local, {"torch/__init__.py": source})
+
+
+def make_needs(folder: Path) -> None:
+    """Stand-ins for what releases need beside torch."""
+    make_wheel(folder, "numpy", "1.26.0", {"numpy/__init__.py": "__version__ = '1.26.0'\n"})
+    make_wheel(folder, "setuptools", "80.0.0", {"setuptools/__init__.py": ""})
