@@ -18,7 +18,6 @@ from matrix.reports import MARKS, clean, mark, tally
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
-    from rich.live import Live
 
 LABEL = 100
 QUIET = frozenset({"pass", "skip", "unsupported"})
@@ -35,24 +34,24 @@ class Board(Protocol):
         trace: TracebackType | None,
     ) -> None: ...
     def started(self, job_id: str, label: str, estimate_s: float | None) -> None:
-        """A job runs from now; without an estimate its end is unknown."""
+        """Show that a job runs; without an estimate its end is unknown."""
 
     def stage(self, job_id: str, text: str) -> None:
-        """A job has come to a stage, such as `install`."""
+        """Show the stage that a job has come to, such as `install`."""
 
     def progress(self, job_id: str, done: int, total: int) -> None:
-        """Of the tests of a job so many are done."""
+        """Show how many tests of a job are done."""
 
     def finished(
         self, job_id: str, verdict_counts: Mapping[str, int], reason: str, seconds: float
     ) -> None:
-        """A job has ended; a job that never started may end too."""
+        """Show what came out of a job: without counts it is `done`, with a reason `failed`."""
 
     def note(self, text: str) -> None:
         """Say something else."""
 
 
-def make_board(  # noqa: PLR0913  each is a choice of the caller
+def make_board(
     stream: TextIO,
     *,
     total: int,
@@ -111,7 +110,8 @@ class _State:
         self.verdicts.update(counts)
         self.took.append(seconds)
         why = f": {clean(reason, 200)}" if reason else ""
-        return f"{label}: {tally(counts) or 'no outcome'} ({duration(seconds)}){why}"
+        said = tally(counts) or ("failed" if reason else "done")
+        return f"{label}: {said} ({duration(seconds)}){why}"
 
     @property
     def waiting(self) -> int:
@@ -133,17 +133,18 @@ class _State:
         queued = self.waiting * typical
         return max((sum(lefts) + queued) / self.most, max(lefts, default=0.0))
 
-    def totals(self) -> str:
-        """`3/7 done, 2 running, 2 waiting; 1 WRONG, 40 pass; 2m 5s, about 3m 10s left`."""
+    def totals(self, *, ended: bool = False) -> str:
+        """`3/7 done, 2 running, 2 waiting; 40 pass, 1 WRONG; 2m 05s, about 3m 10s left`."""
         counts = {"running": len(self.jobs), "waiting": self.waiting}
         words = [f"{count} {word}" for word, count in counts.items() if count]
         parts = [", ".join([f"{len(self.took)}/{self.total} done", *words])]
         if self.verdicts:
             parts.append(tally(self.verdicts))
-        eta = self.eta()
+        eta = None if ended else self.eta()
         left = "end unknown" if eta is None else f"about {duration(eta)} left"
         elapsed = duration(self.now() - self.began)
-        parts.append(f"{elapsed}, {left}" if self.jobs or self.waiting else elapsed)
+        over = ended or not (self.jobs or self.waiting)
+        parts.append(elapsed if over else f"{elapsed}, {left}")
         return "; ".join(parts)
 
     def running(self) -> Iterator[tuple[str, str, str, str]]:
@@ -200,7 +201,8 @@ class _Board:
     ) -> None:
         with self._lock:
             line = self._state.end(job_id, verdict_counts, reason, seconds)
-        self._say("DONE", line, loud(verdict_counts))
+        failed = bool(reason) and not any(verdict_counts.values())
+        self._say("DONE", line, "fail" if failed else loud(verdict_counts))
 
     def note(self, text: str) -> None:
         self._say("NOTE", clean(text, 1000))
@@ -211,7 +213,7 @@ class _Board:
 
 
 def loud(verdicts: Mapping[str, int]) -> str:
-    """The loudest verdict that one must look at, else `pass`."""
+    """Return the loudest verdict that one must look at, else `pass`."""
     return next((v for v in MARKS if verdicts.get(v) and v not in QUIET), "pass")
 
 
@@ -234,7 +236,7 @@ class _PlainBoard(_Board):
     def __exit__(self, *_exception: object) -> None:
         self._stop.set()
         self._thread.join()
-        self._say("END", self._state.totals())
+        self._say("END", self._state.totals(ended=True))
 
     def tick(self) -> None:
         """Write the heartbeat if it is due."""
@@ -294,7 +296,7 @@ class _LiveBoard(_Board):
 
     def __exit__(self, *_exception: object) -> None:
         self._live.stop()
-        self._say("END", self._state.totals(), loud(self._state.verdicts))
+        self._say("END", self._state.totals(ended=True), loud(self._state.verdicts))
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
         """Draw the header and the running jobs."""

@@ -1,5 +1,6 @@
 """Definition + facts → cells and exclusions, and the selection among them."""
 
+import functools
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -12,13 +13,15 @@ from matrix.errors import InputError
 from matrix.selection import Fields, Predicate, SelectionError, compile_selection
 
 MAX_ID = 100
-_ID = re.compile(r"torch(?P<torch>[0-9][0-9a-z.]*)-(?P<variant>[a-z0-9.]+)-py(?P<python>\d+\.\d+t?)(?:-.+)?")
+_ID = re.compile(
+    r"torch(?P<torch>[0-9][0-9a-z.]*)-(?P<variant>[a-z0-9.]+)-py(?P<python>\d+\.\d+t?)(?:-.+)?"
+)
 
 Offers = Callable[[str, str, str], str]
 """(torch, variant, python) → "" if the user's indexes offer that wheel, else the reason."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """One environment to test: torch × variant × Python, with companions.
 
@@ -32,11 +35,13 @@ class Cell:
     companions: tuple[str, ...] = ()
     device: AcceleratorName
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """The nox id, image tag and directory name; only `[a-z0-9._-]`, at most 100 characters."""
         tail = "".join(f"-{c.replace('==', '')}" for c in self.companions)
-        full = re.sub(r"[^a-z0-9._-]", "-", f"torch{self.torch}-{self.variant}-py{self.python}{tail}")
+        full = re.sub(
+            r"[^a-z0-9._-]", "-", f"torch{self.torch}-{self.variant}-py{self.python}{tail}"
+        )
         if len(full) <= MAX_ID:
             return full
         digest = hashlib.sha256(full.encode()).hexdigest()[:8]
@@ -46,7 +51,7 @@ class Cell:
     def accelerator(self) -> AcceleratorName:
         """What the build is made for."""
         accelerator = accelerator_of(self.variant)
-        assert accelerator is not None, self.variant  # noqa: S101  checked by the definition
+        assert accelerator is not None, self.variant
         return accelerator.NAME
 
     @property
@@ -98,7 +103,9 @@ def expand(definition: Definition, offers: Offers) -> Expansion:
                 excluded.setdefault(item.id, item)
                 continue
             if item.id in owners:
-                problems.append(f"{block.path}: cell `{item.id}` is already made by {owners[item.id]}")
+                problems.append(
+                    f"{block.path}: cell `{item.id}` is already made by {owners[item.id]}"
+                )
             owners[item.id] = block.path
             cells[item.id] = item
     for base in tuple(cells.values()):
@@ -149,9 +156,9 @@ def _resolve(
         for name in facts.builds()[torch]:
             yield _cell(block, torch, name, python)
     elif variant == "default":
-        name = facts.default_variant(torch)
-        if name:
-            yield _cell(block, torch, name, python)
+        default = facts.default_variant(torch)
+        if default:
+            yield _cell(block, torch, default, python)
     else:
         yield _cell(block, torch, variant, python)
 
@@ -201,7 +208,10 @@ def _cell(block: TorchBlock, torch: str, variant: str, python: str) -> Cell | Ex
         )
     rule = reason = ""
     if accelerator is None:
-        rule, reason = "accelerator", f"`{variant}` is for an accelerator this project does not test"
+        rule, reason = (
+            "accelerator",
+            f"`{variant}` is for an accelerator this project does not test",
+        )
     elif not build.published:
         rule = f"variant-{build.status}"
         reason = f"{build.status}: {build.notes or 'no published wheel was seen'}"

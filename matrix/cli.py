@@ -1,6 +1,7 @@
 """Arguments, printing, exit codes. Data goes to stdout, everything else to stderr."""
 
 import argparse
+import importlib
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from matrix.errors import InputError, MatrixError
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
-    from matrix.plan import Plan
+    from matrix.plan import BackendName, Plan
     from matrix.runners import Inventory
     from matrix.running import MakeBackend, RunResult
 
@@ -96,7 +97,9 @@ def build_parser() -> argparse.ArgumentParser:
                          help="what to run again beside what is new or stale")  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, command: object, parents: list[argparse.ArgumentParser], text: str) -> argparse.ArgumentParser:
+    def add(
+        name: str, command: object, parents: list[argparse.ArgumentParser], text: str
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, parents=[common, *parents], help=text, description=text)
         sub.set_defaults(command=command)
         return sub
@@ -150,7 +153,7 @@ def _list(arguments: argparse.Namespace, workspace: Workspace) -> int:
 
 def _schema(arguments: argparse.Namespace, workspace: Workspace) -> int:
     del arguments, workspace
-    from matrix.schema import json_schema  # noqa: PLC0415
+    from matrix.schema import json_schema
 
     _print_json(json_schema())
     return errors.OK
@@ -170,8 +173,8 @@ def _planned(
     arguments: argparse.Namespace, workspace: Workspace
 ) -> tuple["Plan", "Inventory", "MakeBackend"]:
     """Make the plan of `plan` and `run`."""
-    from matrix.plan import make_plan  # noqa: PLC0415
-    from matrix.runners import inventory  # noqa: PLC0415
+    from matrix.plan import make_plan
+    from matrix.runners import inventory
 
     if arguments.slots is not None and arguments.slots < 1:
         raise InputError("--slots:", [f"at least 1, got {arguments.slots}"])
@@ -180,7 +183,7 @@ def _planned(
     name, make_backend = _backend(arguments, workspace)
     cells = workspace.cells(profile, arguments.select)
     if name == "host":
-        from matrix.host import cell_of  # noqa: PLC0415
+        from matrix.host import cell_of
 
         cells = (cell_of(arguments.python, workspace),)
     machine = inventory(workspace.definition, arguments.slots)
@@ -192,12 +195,16 @@ def _planned(
     return plan, machine, make_backend
 
 
-def _backend(arguments: argparse.Namespace, workspace: Workspace) -> tuple[str, "MakeBackend"]:
-    from matrix import running  # noqa: PLC0415  brings filelock and the backends
+def _backend(
+    arguments: argparse.Namespace, workspace: Workspace
+) -> tuple["BackendName", "MakeBackend"]:
+    from matrix import running
 
     if arguments.backend == "host":
         if arguments.python is None:
-            raise InputError("`--backend host` needs `--python`", ["name an interpreter with torch"])
+            raise InputError(
+                "`--backend host` needs `--python`", ["name an interpreter with torch"]
+            )
         return "host", running.host_backend(arguments.python)
     if arguments.backend == "replay":
         path = Path(arguments.recording)
@@ -216,7 +223,9 @@ def _plan(arguments: argparse.Namespace, workspace: Workspace) -> int:
             what = f"no-runner: {job.no_runner}" if job.no_runner else f"about {run.estimate:.0f} s"
             print(f"run    {job.cell.id} {job.execution} {run.suite.name}: {run.why}; {what}")
     for fresh in plan.fresh:
-        print(_fresh_line(fresh.entry.cell, fresh.entry.execution, fresh.entry.suite, fresh.entry.run))
+        print(
+            _fresh_line(fresh.entry.cell, fresh.entry.execution, fresh.entry.suite, fresh.entry.run)
+        )
     print(
         f"{len(plan.jobs)} job(s) on {plan.slots} slot(s), about {plan.estimate / 60:.0f} min; "
         f"{len(plan.fresh)} fresh; {len(plan.excluded)} excluded",
@@ -233,9 +242,12 @@ def _run(arguments: argparse.Namespace, workspace: Workspace) -> int:
     plan, machine, make_backend = _planned(arguments, workspace)
     if not plan.jobs:
         return _nothing_to_do(arguments, workspace, plan)
-    from matrix.board import make_board  # noqa: PLC0415
-    from matrix.running import as_json, run_plan  # noqa: PLC0415
+    from matrix.board import make_board
+    from matrix.running import as_json, run_plan
 
+    # half a second of imports that the first finished suites and the tables would wait for
+    libraries = ["pyarrow.parquet"] if arguments.json else ["pyarrow.parquet", "matrix.tables"]
+    threading.Thread(target=lambda: [importlib.import_module(n) for n in libraries]).start()
     color = sys.stderr.isatty() and "NO_COLOR" not in workspace.env
     total = sum(len(job.suites) for job in plan.jobs)
     total += sum(not job.no_runner for job in plan.jobs)
@@ -273,7 +285,7 @@ def _nothing_to_do(arguments: argparse.Namespace, workspace: Workspace, plan: "P
 
 
 def _bad(counts: Mapping[str, int]) -> bool:
-    from matrix.records import BAD  # noqa: PLC0415
+    from matrix.records import BAD
 
     return any(verdict in BAD for verdict in counts)
 
@@ -306,8 +318,8 @@ def _print_findings(result: "RunResult") -> None:
 
 def _print_tables(arguments: argparse.Namespace, workspace: Workspace, entries: list) -> None:  # type: ignore[type-arg]
     """Print the terminal tables and leave Markdown and CSV beside the bundles."""
-    from matrix import tables as shaping  # noqa: PLC0415
-    from matrix.reports import csvfiles, markdown, terminal  # noqa: PLC0415
+    from matrix import tables as shaping
+    from matrix.reports import csvfiles, markdown, terminal
 
     profile = workspace.profile(arguments.profile)
     made = shaping.build(
@@ -344,7 +356,7 @@ def _report(arguments: argparse.Namespace, workspace: Workspace) -> int:
         message = f"no results in `{workspace.results}` yet; `python -m matrix run` makes some"
         raise errors.NothingToRun(message)
     if arguments.json:
-        from dataclasses import asdict  # noqa: PLC0415
+        from dataclasses import asdict
 
         _print_json([asdict(row) for row in store.rows(entries)])
     else:

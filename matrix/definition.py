@@ -1,5 +1,7 @@
 """matrix.toml → `Definition`, or one error that lists every mistake with its TOML path."""
 
+import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +19,9 @@ from matrix.selection import Predicate, SelectionError, compile_selection
 BUILTIN_SUITES = ("feature", "throughput")
 TEST_TOOLS = ("pytest", "pytest-benchmark")
 KEYWORD_VARIANTS = ("default", "published")
+PYTHONS = ("3.11",)
+_EXACT = re.compile(r"[A-Za-z0-9][\w.-]*\s*==\s*[\w.+!-]+")
+_PYTHON = re.compile(r"3\.\d{1,2}t?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,16 +119,14 @@ def load(path: Path) -> Definition:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"no matrix file at `{path}`", ["name one with `--file`"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:  # TOML and UTF-8 errors are ValueErrors
         raise InputError(f"`{path}` cannot be read", [str(error)]) from None
     return parse(data, path)
 
 
 def parse(data: Mapping[str, Any], path: Path) -> Definition:
     """Check parsed TOML and build the `Definition`; `path` is where relative paths start."""
-    problems = schema.check(data)
-    if not problems:
-        problems = list(_meaning(data, path.parent))
+    problems = [*schema.check(data), *_meaning(schema.sound(data), data, path.parent)]
     if problems:
         raise InputError(f"`{path}` has {len(problems)} mistake(s):", problems)
     return _build(data, path)
@@ -136,7 +139,7 @@ def strings(value: str | list[str] | None) -> tuple[str, ...]:
 
 def _build(data: Mapping[str, Any], path: Path) -> Definition:
     matrix = data.get("matrix", {})
-    pythons = tuple(matrix.get("python", ("3.11",)))
+    pythons = tuple(matrix.get("python", PYTHONS))
     blocks = tuple(
         TorchBlock(
             path=f"torch[{number}]",
@@ -217,25 +220,32 @@ def _profiles(data: Mapping[str, Any]) -> dict[str, Profile]:
     return profiles
 
 
-def _meaning(data: Mapping[str, Any], folder: Path) -> Iterator[str]:
-    """Yield what is wrong with the content of a well-shaped file."""
+def _meaning(data: Mapping[str, Any], raw: Mapping[str, Any], folder: Path) -> Iterator[str]:
+    """Yield what is wrong with the content of the well-shaped parts of a file; `raw` is it all."""
     if not data.get("torch"):
         yield "torch: nothing to test; add a [[torch]] block with a `version`"
     defaults = data.get("matrix", {}).get("python")
-    for number, block in enumerate(data.get("torch", ())):
-        yield from _torch_block(f"torch[{number}]", block, defaults)
-    for number, item in enumerate(data.get("companion", ())):
+    yield from _pythons("matrix.python", defaults)
+    users = [block for _, block in _numbered(data, "torch") if "python" not in block]
+    versions = [v for block in users for v in strings(block["version"]) if v in facts.builds()]
+    yield from _wheels("matrix.python", defaults, versions)
+    for number, block in _numbered(data, "torch"):
+        yield from _torch_block(f"torch[{number}]", block)
+    yield from _duplicates(data, defaults)
+    for number, item in _numbered(data, "companion"):
         yield from _specifier(f"companion[{number}].torch", item.get("torch", ""))
         for version in strings(item["version"]):
             yield from _requirement(f"companion[{number}].version", f"{item['package']}=={version}")
-    for number, item in enumerate(data.get("exclude", ())):
+    for number, item in _numbered(data, "exclude"):
         yield from _selection(f"exclude[{number}].select", item["select"])
     for name, item in data.get("suites", {}).items():
-        yield from _suite(f"suites.{name}", name, item, folder)
-    known = [*BUILTIN_SUITES, *data.get("suites", {})]
+        yield from _suite(f"suites.{name}", name, item, raw["suites"][name], folder)
+    known = [*BUILTIN_SUITES, *(raw["suites"] if isinstance(raw.get("suites"), dict) else ())]
     for name, item in data.get("profiles", {}).items():
         for number, text in enumerate(item.get("select", ())):
             yield from _selection(f"profiles.{name}.select[{number}]", text)
+        if item.get("baseline"):
+            yield from _selection(f"profiles.{name}.baseline", item["baseline"])
         for suite in item.get("suites", ()):
             if suite not in known:
                 yield f"profiles.{name}.suites: no suite `{suite}`; {schema.hint(suite, known)}"
@@ -244,7 +254,19 @@ def _meaning(data: Mapping[str, Any], folder: Path) -> Iterator[str]:
             yield f"runners.{name}.slots: at least 1, got {item['slots']}"
 
 
-def _torch_block(path: str, block: Mapping[str, Any], defaults: list[str] | None) -> Iterator[str]:
+def _numbered(data: Mapping[str, Any], section: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    return ((n, item) for n, item in enumerate(data.get(section, ())) if item is not None)
+
+
+def _pythons(path: str, pythons: list[str] | None) -> Iterator[str]:
+    if pythons == []:
+        yield f"{path}: empty; leave it out or name a version"
+    for python in pythons or ():
+        if not _PYTHON.fullmatch(python):
+            yield f'{path}: `{python}` is no Python version; write "3.12" or "3.14t"'
+
+
+def _torch_block(path: str, block: Mapping[str, Any]) -> Iterator[str]:
     known = facts.builds()
     versions = [v for v in strings(block["version"]) if v in known]
     for version in strings(block["version"]):
@@ -253,21 +275,48 @@ def _torch_block(path: str, block: Mapping[str, Any], defaults: list[str] | None
                 f"{path}.version: torch {version} does not exist in the facts of "
                 f"{facts.COLLECTED}; {schema.hint(version, list(known))}"
             )
+    for key, what in (("version", "name a release"), ("variants", "leave it out or name a build")):
+        if key in block and not block[key]:
+            yield f"{path}.{key}: empty; {what}"
+    if {"first_available": []} in block.get("variants", ()):
+        yield f"{path}.variants: `first_available` names no build"
     for variant in _named_variants(block.get("variants", ())):
         yield from _variant(f"{path}.variants", variant, versions)
-    for python in block.get("python", ()):
-        rows = [b for v in versions for b in facts.published(v).values()]
-        if rows and not any(build.has_python(python) for build in rows):
-            ranges = "; ".join(
-                f"torch {v} has {next(iter(facts.published(v).values())).pythons}" for v in versions
-            )
-            yield f"{path}.python: no wheel for Python {python}: {ranges}"
-    if "python" in block and not block["python"]:
-        yield f"{path}.python: empty; leave it out or name a version"
+    yield from _pythons(f"{path}.python", block.get("python"))
+    yield from _wheels(f"{path}.python", block.get("python"), versions)
     if (device := block.get("device")) is not None and device not in ACCELERATORS:
         yield f"{path}.device: unknown `{device}`; {schema.hint(device, list(ACCELERATORS))}"
-    if defaults == []:
-        yield "matrix.python: empty; leave it out or name a version"
+
+
+def _wheels(path: str, pythons: list[str] | None, versions: list[str]) -> Iterator[str]:
+    """Yield the Pythons that none of these releases has a wheel for."""
+    builds = [build for version in versions for build in facts.published(version).values()]
+    for python in filter(_PYTHON.fullmatch, pythons or ()):
+        if builds and not any(build.has_python(python) for build in builds):
+            ranges = {b.torch: b.pythons for b in builds}
+            lists = "; ".join(f"torch {torch} has {range_}" for torch, range_ in ranges.items())
+            yield f"{path}: no wheel for Python {python}: {lists}"
+
+
+def _duplicates(data: Mapping[str, Any], defaults: list[str] | None) -> Iterator[str]:
+    """Cells that two blocks make; where an index chooses the variant, `expand` finds them."""
+    owners: dict[str, int] = {}
+    for number, block in _numbered(data, "torch"):
+        own: set[str] = set()
+        for torch in filter(facts.builds().get, strings(block["version"])):
+            names = [v for v in block.get("variants", ["default"]) if isinstance(v, str)]
+            special = {
+                "default": [facts.default_variant(torch)],
+                "published": facts.published(torch),
+            }
+            for variant in (v for name in names for v in special.get(name, [name])):
+                build = facts.published(torch).get(variant or "")
+                for python in filter(_PYTHON.fullmatch, block.get("python", defaults or PYTHONS)):
+                    if build and build.has_python(python):
+                        own.add(f"torch{torch}-{variant}-py{python}")
+        for cell in sorted(own, key=facts.natural):
+            if owners.setdefault(cell, number) != number:
+                yield f"torch[{number}]: cell `{cell}` is already made by torch[{owners[cell]}]"
 
 
 def _named_variants(variants: list[Any]) -> Iterator[str]:
@@ -306,25 +355,29 @@ def _selection(path: str, text: str) -> Iterator[str]:
         yield f"{path}: {error}"
 
 
-def _suite(path: str, name: str, item: Mapping[str, Any], folder: Path) -> Iterator[str]:
+def _suite(
+    path: str, name: str, item: Mapping[str, Any], raw: Mapping[str, Any], folder: Path
+) -> Iterator[str]:
     if not name.replace("-", "").replace("_", "").isalnum() or name != name.lower():
         yield f"{path}: a suite's name has only lower-case letters, digits, - and _"
     if name in BUILTIN_SUITES:
         for key in ("tests", "command", "source"):
             if key in item:
                 yield f"{path}.{key}: the tests of `{name}` are part of torch-matrix; name another"
-    elif ("tests" in item) == ("command" in item):
+    elif ("tests" in raw) == ("command" in raw):
         yield f"{path}: needs either `tests` or `command`"
+    if item.get("command") == []:
+        yield f"{path}.command: empty; name a program"
     for number, text in enumerate(item.get("requirements", ())):
         yield from _requirement(f"{path}.requirements[{number}]", text)
     if "source" in item:
         yield from _requirement(f"{path}.source", item["source"])
-        if "==" not in item["source"]:
+        if not _EXACT.fullmatch(item["source"]):
             yield f"{path}.source: `{item['source']}` needs an exact `name==version`"
     else:
         for test in strings(item.get("tests")):
-            if not (folder / test).exists():
+            if not os.path.exists(folder / test):  # noqa: PTH110  Path.exists raises for long names
                 yield f"{path}.tests: `{test}` does not exist beside the matrix file"
     for key in ("timeout", "test_timeout"):
-        if item.get(key, 1) <= 0:
+        if not item.get(key, 1) > 0:  # also for nan
             yield f"{path}.{key}: must be more than 0, got {item[key]}"

@@ -1,9 +1,9 @@
 """Every way a command can stop early, and the exit code each one has.
 
-    MatrixError
-    ├── InputError        2   the user's input: every mistake at once
-    ├── NothingToRun      3   the selection is empty
-    └── InfrastructureError 4 disk, network or engine kept the run from finishing
+MatrixError
+├── InputError        2   the user's input: every mistake at once
+├── NothingToRun      3   the selection is empty
+└── InfrastructureError 4 disk, network or engine kept the run from finishing
 """
 
 from typing import ClassVar

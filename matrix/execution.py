@@ -20,12 +20,19 @@ from matrix.store import Bundle, Entry, utc_now
 class Watcher(Protocol):
     """Who is told how a job comes along (the board)."""
 
-    def started(self, job_id: str, label: str, estimate_s: float) -> None: ...
-    def stage(self, job_id: str, text: str) -> None: ...
-    def progress(self, job_id: str, done: int, total: int) -> None: ...
+    def started(self, job_id: str, label: str, estimate_s: float) -> None:
+        """A stage of a job begins; `estimate_s` is 0 where nobody knows."""
+
+    def stage(self, job_id: str, text: str) -> None:
+        """What it does now."""
+
+    def progress(self, job_id: str, done: int, total: int) -> None:
+        """How many of its tests have an outcome."""
+
     def finished(
         self, job_id: str, verdict_counts: Mapping[str, int], reason: str, seconds: float
-    ) -> None: ...
+    ) -> None:
+        """It ended; `reason` is "" where all went well."""
 
 
 Turn = Callable[[bool], AbstractContextManager[None]]
@@ -53,7 +60,7 @@ def carry_out(job: Job, site: Site) -> list[Entry]:
     folder.mkdir(parents=True)
     try:
         if job.no_runner:
-            raise CellFailed("no-runner", job.no_runner)
+            raise CellFailed("no-runner", job.no_runner)  # noqa: TRY301  one way for all failures
         environment, probe = _prepare(job, site, folder)
         return [_suite(job, run, environment, probe, site, folder) for run in job.suites]
     except CellFailed as failure:
@@ -73,13 +80,13 @@ def _prepare(job: Job, site: Site, folder: Path) -> tuple[Environment, dict[str,
     site.watcher.started(key, _label(job, "environment"), 0.0)
     reason = ""
     try:
-        with site.turn(False):
+        with site.turn(False):  # noqa: FBT003  one meaning, by position
             environment = site.backend.provision(job, folder, lambda s: site.watcher.stage(key, s))
             site.watcher.stage(key, "probe")
             site.backend.probe(job, environment, folder)
         probe = read_probe(folder / "probe.json")
         if mismatch := identity(job, probe):
-            raise CellFailed("infra", mismatch)
+            raise CellFailed("infra", mismatch)  # noqa: TRY301  one way for all failures
     except CellFailed as failure:
         reason = str(failure)
         raise

@@ -30,11 +30,13 @@ class IndexConfig:
     @property
     def key(self) -> str:
         """A hash that changes when the configuration does."""
-        return hashlib.sha256(repr((self.arguments, sorted(self.env.items()))).encode()).hexdigest()[:12]
+        return hashlib.sha256(
+            repr((self.arguments, sorted(self.env.items()))).encode()
+        ).hexdigest()[:12]
 
 
 def pip_files(env: Mapping[str, str], prefix: str = sys.prefix) -> list[Path]:
-    """pip's configuration files, weakest first (pip's "Configuration" documentation)."""
+    """Pip's configuration files, weakest first (pip's "Configuration" documentation)."""
     if (named := env.get("PIP_CONFIG_FILE")) == os.devnull:
         return []
     home = Path(env.get("HOME") or Path.home())
@@ -48,7 +50,9 @@ def pip_files(env: Mapping[str, str], prefix: str = sys.prefix) -> list[Path]:
     return [*paths, *([Path(named)] if named else [])]
 
 
-def pip_settings(env: Mapping[str, str], files: list[Path]) -> tuple[dict[str, list[str]], list[str]]:
+def pip_settings(
+    env: Mapping[str, str], files: list[Path]
+) -> tuple[dict[str, list[str]], list[str]]:
     """Merge pip's files and environment variables: later wins, key by key.
 
     Returns the settings that matter for finding packages and where each came from.
@@ -142,17 +146,19 @@ class Availability:
         self._ask = ask
         self._known: dict[str, dict[str, float | str]] = {}
         try:
-            self._known = json.loads(cache.read_text(encoding="utf-8"))
+            known = json.loads(cache.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            self._known = {}
+            return
+        if isinstance(known, dict):
+            self._known = {key: value for key, value in known.items() if isinstance(value, dict)}
 
     def offers(self, torch: str, variant: str, python: str) -> str:
         """Return "" if `torch==X+variant` can be had for this Python, else why not."""
         key = f"{torch} {variant} {python} {self._config.key} {self._pytorch_index}"
-        known = self._known.get(key)
-        if known and time.time() - float(known["at"]) < AVAILABILITY_TTL:
-            return str(known["reason"])
-        reasons = []
+        known = self._known.get(key, {})
+        if time.time() - float(known.get("at", 0.0)) < AVAILABILITY_TTL:
+            return str(known.get("reason", ""))
+        reasons: list[str] = []
         for arguments in self.sources(variant):
             wanted = requirement(torch, variant, default=False)
             reason = self._ask(wanted, python, arguments)
@@ -166,7 +172,7 @@ class Availability:
         return answer
 
     def sources(self, variant: str) -> tuple[tuple[str, ...], ...]:
-        """uv's index arguments to try in turn: the user's own, then the PyTorch index too."""
+        """Uv's index arguments to try in turn: the user's own, then the PyTorch index too."""
         pytorch = (
             "--index",
             f"{self._pytorch_index}/{variant}",

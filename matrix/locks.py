@@ -45,7 +45,7 @@ class Resolver:
 
     def call(
         self,
-        *arguments: str | Path,
+        *arguments: str,
         log: Path | None = None,
         timeout: float = 1800.0,
         more: Mapping[str, str] | None = None,
@@ -60,7 +60,7 @@ class Resolver:
         with tempfile.TemporaryDirectory() as folder:
             source = write_input(Path(folder), (wanted,))
             done = self.call(
-                *("pip", "compile", "-q", "--no-header", "--no-deps", source),
+                *("pip", "compile", "-q", "--no-header", "--no-deps", str(source)),
                 *("--python-version", python.removesuffix("t"), *arguments),
                 timeout=60.0,
                 more=retries,
@@ -91,7 +91,9 @@ def environment_key(cell: Cell, suites: tuple[Suite, ...]) -> str:
 
 def exact(text: str, torch: str) -> str:
     """Keep a registry build exact in a lock, where uv drops the `===` of its input."""
-    return re.sub(rf"^torch=={re.escape(torch)}(?=[\s\\]|$)", f"torch==={torch}", text, flags=re.M)
+    return re.sub(
+        rf"^torch=={re.escape(torch)}(?=[\s\\]|$)", f"torch==={torch}", text, flags=re.MULTILINE
+    )
 
 
 def write_input(folder: Path, wanted: tuple[str, ...]) -> Path:

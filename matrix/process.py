@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,16 @@ class Completed:
 
 def cell_environment(env: Mapping[str, str], *, bin_dir: Path | None = None) -> dict[str, str]:
     """Clean the caller's environment of what would leak into a cell's interpreter."""
-    leaks = ("PYTHON", "PYTEST_", "COV_", "COVERAGE", "NOX", "VIRTUAL_ENV", "CONDA", "PYENV_VERSION")
+    leaks = (
+        "PYTHON",
+        "PYTEST_",
+        "COV_",
+        "COVERAGE",
+        "NOX",
+        "VIRTUAL_ENV",
+        "CONDA",
+        "PYENV_VERSION",
+    )
     kept = {name: value for name, value in env.items() if not name.startswith(leaks)}
     if bin_dir is not None:
         kept["PATH"] = f"{bin_dir}{os.pathsep}{kept.get('PATH', os.defpath)}"
@@ -105,7 +115,7 @@ def _follow(
     keep: int,
 ) -> tuple[bytes, bool]:
     """Read until the program closes its output; returns the tail and whether time ran out."""
-    assert child.stdout is not None  # noqa: S101  opened with PIPE above
+    assert child.stdout is not None
     descriptor = child.stdout.fileno()
     tail = b""
     rest = b""
@@ -150,16 +160,12 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
     """End the program's whole process group: ask, wait, then kill; nothing is left behind."""
     if child.poll() is None:
         _signal(child.pid, signal.SIGTERM)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             child.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            pass
     _signal(child.pid, signal.SIGKILL)
     child.wait()
 
 
 def _signal(group: int, number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        pass

@@ -43,6 +43,7 @@ TEST_VERDICTS = frozenset(
 )
 BAD = frozenset({"wrong", "fail", "crash", "timeout", "oom", "uninstallable", "build-failed"})
 NOT_EVIDENCE = frozenset({"infra", "not-run"})
+_PROBE_TEXT = ("torch", "python", "accelerator", "device", "cuda", "hip", "rocm", "driver")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +115,24 @@ def read_probe(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8", errors="replace"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return data if isinstance(data, dict) else {}
+    if not isinstance(data, dict):
+        return {}
+    return {name: value for name, value in data.items() if _is_probed(name, value)}
+
+
+def _is_probed(name: str, value: object) -> bool:
+    """Whether a value of a probe has the type it is used as; what has not counts as unknown."""
+    if value is None:
+        return True
+    if name == "devices":
+        return isinstance(value, list) and all(isinstance(device, dict) for device in value)
+    if name == "errors":
+        return isinstance(value, list)
+    if name in {"cpu", "companions", "packages"}:
+        return isinstance(value, dict)
+    if name == "power_limit_w":
+        return _number(value) is not None
+    return name not in _PROBE_TEXT or isinstance(value, str)
 
 
 def read_suite(folder: Path, base: Mapping[str, Any]) -> Reading:
@@ -136,10 +154,12 @@ def read_suite(folder: Path, base: Mapping[str, Any]) -> Reading:
         elif kind == "start":
             started.add(test)
         elif kind == "outcome":
-            if event.get("verdict") in TEST_VERDICTS:
-                outcomes[test] = event
+            verdict = text(event.get("verdict"))
+            if verdict in TEST_VERDICTS and test:
+                outcomes[test] = {**event, "verdict": verdict}
             else:
-                complaints.append(f"unknown verdict {text(event.get('verdict'))[:40]!r}")
+                what = "outcome without a test" if not test else "unknown verdict"
+                complaints.append(f"{what} {verdict[:40]!r}")
         elif kind == "metric":
             metrics.append(event)
         elif kind == "end":
@@ -157,7 +177,9 @@ def read_suite(folder: Path, base: Mapping[str, Any]) -> Reading:
     rows += _metric_rows(metrics, passed, base, complaints)
     if not outcomes:
         reason = text(end.get("reason")) if end else "the suite left no report"
-        rows.append(Row(**{**base, "verdict": "crash", "reason": reason or "no test was collected"}))
+        rows.append(
+            Row(**{**base, "verdict": "crash", "reason": reason or "no test was collected"})
+        )
     return Reading(
         rows=tuple(rows),
         counts=dict(Counter(row.verdict for row in rows if row.verdict)),
@@ -195,7 +217,10 @@ def text(value: object) -> str:
     """A string without control characters, at most `MAX_TEXT` long."""
     if value is None:
         return ""
-    clean = re.sub(r"\x1b\[[0-9;?]*[ -/]*[@-~]", "", str(value))
+    try:
+        clean = re.sub(r"\x1b\[[0-9;?]*[ -/]*[@-~]", "", str(value))
+    except RecursionError:
+        return "…"
     clean = "".join(c if c in "\n\t" or c.isprintable() else "�" for c in clean)
     return clean if len(clean) <= MAX_TEXT else clean[: MAX_TEXT - 1] + "…"
 
@@ -203,7 +228,10 @@ def text(value: object) -> str:
 def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # JSON has integers of any size
+        return None
 
 
 def _params(value: object) -> str:
@@ -247,7 +275,7 @@ def signature(error: object, reason: str) -> str:
         line = reason
     line = re.sub(r"0x[0-9a-fA-F]+", "<addr>", line)
     line = re.sub(r"(?:[A-Za-z]:)?(?:/[\w.+@-]+){2,}", "<path>", line)
-    line = re.sub(r"(?<![A-Za-z_])\d+(?:\.\d+)*(?:e[+-]?\d+)?", "<n>", line)
+    line = re.sub(r"(?<![\w.])\d+(?:\.\d+)*(?:e[+-]?\d+)?", "<n>", line)
     return line[:300]
 
 
@@ -326,13 +354,9 @@ def read_rows(path: Path) -> list[Row]:
     """Read a rows.parquet; unknown columns of a newer schema are ignored, missing ones default."""
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    return [
-        Row(
-            **{
-                name: tuple(value or ()) if name == "samples" else value
-                for name, value in item.items()
-                if name in ROW_FIELDS
-            }
-        )
-        for item in pq.read_table(path).to_pylist()
-    ]
+    rows = []
+    for item in pq.read_table(path).to_pylist():
+        known: dict[str, Any] = {name: item[name] for name in ROW_FIELDS if name in item}
+        known["samples"] = tuple(known.get("samples") or ())
+        rows.append(Row(**known))
+    return rows

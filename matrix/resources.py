@@ -9,12 +9,14 @@ PACKAGE = Path(__file__).resolve().parent
 _IGNORED = {"__pycache__", ".pytest_cache"}
 
 
+@functools.cache
 def _data(name: str) -> Path:
     """A top-level folder of the repository, which a wheel carries under `matrix/_data`."""
     bundled = PACKAGE / "_data" / name
     return bundled if bundled.is_dir() else PACKAGE.parent / name
 
 
+@functools.cache
 def suite_tests(name: str) -> Path:
     """The tests of a built-in suite."""
     return _data("tests") / name

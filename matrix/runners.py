@@ -1,4 +1,4 @@
-"""What machines there are and what they have: a frozen `Inventory`, read without importing torch."""
+"""What machines there are and what they have: a frozen `Inventory`, without importing torch."""
 
 import os
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class Inventory:
 
     @property
     def local(self) -> RunnerInfo:
-        """This machine."""
+        """The machine we are on."""
         return self.runners[0]
 
 

@@ -156,5 +156,3 @@ def as_json(result: RunResult, plan: Plan) -> dict[str, object]:
         "excluded": [asdict(excluded) for excluded in plan.excluded],
         "findings": [asdict(finding) for finding in result.findings],
     }
-
-

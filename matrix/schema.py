@@ -1,6 +1,6 @@
 """The keys of matrix.toml as data: one table serves the checker, its hints and the JSON schema."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -23,7 +23,9 @@ def key(*kind: Kind, doc: str, required: bool = False) -> Key:
 
 
 TORCH = {
-    "version": key("string", "strings", doc="torch release or releases, as published", required=True),
+    "version": key(
+        "string", "strings", doc="torch release or releases, as published", required=True
+    ),
     "variants": key(
         "variants",
         doc='builds: `"cpu"`, `"cu130"`, `"rocm7.2"`, `"default"`, `"published"` or '
@@ -101,7 +103,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-_CHECKS = {
+_CHECKS: Mapping[Kind, tuple[Callable[[object], bool], str]] = {
     "string": (lambda v: isinstance(v, str), "a string"),
     "strings": (_is_strings, "a list of strings"),
     "number": (_is_number, "a number"),
@@ -159,6 +161,39 @@ def check(data: Mapping[str, object]) -> list[str]:
             for child, table in value.items():
                 problems += _check_table(f"{name}.{child}", table, keys)
     return problems
+
+
+def _sound_table(table: object, keys: Mapping[str, Key]) -> dict[str, Any] | None:
+    if not isinstance(table, dict):
+        return None
+    sound = {
+        name: value
+        for name, value in table.items()
+        if name in keys and any(_CHECKS[kind][0](value) for kind in keys[name].kind)
+    }
+    return sound if all(name in sound for name, spec in keys.items() if spec.required) else None
+
+
+def sound(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `check` has nothing against, so that its meaning can be checked all the same.
+
+    Arrays keep a None for each table that cannot be read, so that indices still count.
+    """
+    found: dict[str, Any] = {}
+    for name, (how, keys) in SECTIONS.items():
+        if name not in data:
+            continue
+        value = data[name]
+        if how == "array":
+            tables = value if isinstance(value, list) else [None]
+            found[name] = [_sound_table(table, keys) for table in tables]
+        elif how == "table":
+            found[name] = _sound_table(value, keys) or {}
+        else:
+            children = value.items() if isinstance(value, dict) else ()
+            sound = {child: _sound_table(table, keys) for child, table in children}
+            found[name] = {child: table for child, table in sound.items() if table is not None}
+    return found
 
 
 _STRINGS = {"type": "array", "items": {"type": "string"}}

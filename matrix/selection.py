@@ -1,8 +1,8 @@
 """Selections: globs over cell ids, and expressions such as `torch>=2.9 and variant==cpu`.
 
-    expression := term { "or" term }          term := factor { "and" factor }
-    factor     := "not" factor | "(" expression ")" | comparison
-    comparison := field operator value        operator := == != < <= > >= ~
+expression := term { "or" term }          term := factor { "and" factor }
+factor     := "not" factor | "(" expression ")" | comparison
+comparison := field operator value        operator := == != < <= > >= ~
 """
 
 import re
@@ -16,6 +16,8 @@ Fields = Mapping[str, str]
 Predicate = Callable[[Fields], bool]
 
 FIELDS = ("id", "torch", "variant", "accelerator", "python", "device", "companion")
+MAX_LENGTH = 1000
+MAX_DEPTH = 50
 _TOKEN = re.compile(r"\s*(==|!=|<=|>=|<|>|~|\(|\)|[^\s()<>=!~]+|\S)")
 _ORDER: Mapping[str, Callable[[object, object], bool]] = {
     "<": lambda a, b: a < b,  # type: ignore[operator]
@@ -33,6 +35,9 @@ def compile_selection(text: str) -> Predicate:
     """Turn one selection into a predicate over a cell's fields; raises `SelectionError`."""
     if not text.strip():
         message = "empty selection; write a cell id, a glob or an expression"
+        raise SelectionError(message)
+    if len(text) > MAX_LENGTH:
+        message = f"a selection of {len(text)} characters; at most {MAX_LENGTH} are read"
         raise SelectionError(message)
     if re.search(r"[<>=~]|\s", text.strip()):
         return _Parser(text).parse()
@@ -68,6 +73,14 @@ def _compare(field: str, operator: str, value: str) -> Predicate:
     return lambda fields: equal(fields) != negate
 
 
+def _any_of(left: Predicate, right: Predicate) -> Predicate:
+    return lambda fields: left(fields) or right(fields)
+
+
+def _all_of(left: Predicate, right: Predicate) -> Predicate:
+    return lambda fields: left(fields) and right(fields)
+
+
 class _Parser:
     """Recursive descent over the tokens of one expression."""
 
@@ -75,6 +88,7 @@ class _Parser:
         self.text = text
         self.tokens = [(m[1], m.start(1)) for m in _TOKEN.finditer(text)]
         self.at = 0
+        self.depth = 0
 
     def parse(self) -> Predicate:
         predicate = self.either()
@@ -99,17 +113,26 @@ class _Parser:
         left = self.both()
         while self.peek() == "or":
             self.take()
-            left = (lambda a, b: lambda f: a(f) or b(f))(left, self.both())
+            left = _any_of(left, self.both())
         return left
 
     def both(self) -> Predicate:
         left = self.factor()
         while self.peek() == "and":
             self.take()
-            left = (lambda a, b: lambda f: a(f) and b(f))(left, self.factor())
+            left = _all_of(left, self.factor())
         return left
 
     def factor(self) -> Predicate:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            self.fail(f"nested more than {MAX_DEPTH} deep")
+        try:
+            return self.inner()
+        finally:
+            self.depth -= 1
+
+    def inner(self) -> Predicate:
         if self.peek() == "not":
             self.take()
             inner = self.factor()

@@ -31,20 +31,29 @@ class Excluded(Protocol):
     """A combination that is no cell, with the rule, the source and the date that exclude it."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """Id that the cell would have."""
+
     @property
-    def rule(self) -> str: ...
+    def rule(self) -> str:
+        """Name of the rule."""
+
     @property
-    def reason(self) -> str: ...
+    def reason(self) -> str:
+        """Why, in a sentence."""
+
     @property
-    def source(self) -> str: ...
+    def source(self) -> str:
+        """Where the fact is from."""
+
     @property
-    def date(self) -> str: ...
+    def date(self) -> str:
+        """Day of the fact."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """`verdicts` counts features × executions; `cells` counts what has no results."""
+    """`verdicts` counts features of executions; `cells` counts what has no results."""
 
     sentence: str
     verdicts: dict[str, int]
@@ -71,14 +80,16 @@ def build(
 ) -> Tables:
     """Make all tables from rows and from what is no cell."""
     long = frame(rows)
+    # A store of many runs is read once; the tables need only the last run of each test.
+    current = long[(long["test"] == "") | long.index.isin(_newest(long).index)]
     return Tables(
-        summary=summary(long, excluded),
-        executions=executions(long),
-        features=feature_table(long),
-        problems=problems(long),
-        workloads=workload_table(long, baseline),
-        suites=suite_table(long),
-        cells=cell_table(long, excluded),
+        summary=summary(current, excluded),
+        executions=executions(current),
+        features=feature_table(current),
+        problems=problems(current),
+        workloads=workload_table(current, baseline),
+        suites=suite_table(current),
+        cells=cell_table(current, excluded),
         long=long,
         baseline=baseline,
     )
@@ -93,9 +104,10 @@ def frame(rows: Iterable[Row]) -> pd.DataFrame:
 def executions(df: pd.DataFrame) -> pd.DataFrame:
     """Say what each column of the tables is: index label, in the order of the columns.
 
-    Columns are those of the newest row, and `first`, `last` (ISO times) and `driver` (all seen).
+    Columns are those of the newest row, and `first`, `last` (ISO times) and `driver` (all seen),
+    of what the tables show: older results of a test do not count.
     """
-    results = _results(df)
+    results = _results(df).drop_duplicates([*_EXECUTION, "suite", "test"], keep="last")
     records: list[dict[str, Any]] = []
     for _, group in results.groupby(_EXECUTION, sort=False):
         drivers = dict.fromkeys(d for d in group["driver"] if d)
@@ -144,7 +156,7 @@ def feature_table(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def suite_table(df: pd.DataFrame) -> pd.DataFrame:
-    """Counts `{verdict: tests}` of each test file of the user's suites, in each execution.
+    """Count `{verdict: tests}` of each test file of the user's suites, in each execution.
 
     Index suite, file; an empty mapping where nothing of the file ran.
     """
@@ -192,7 +204,8 @@ def workload_table(df: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
     (interquartile range) in `unit`, rate in `rate_unit`. `status` is `value`, `unstable`,
     `not measured` or the verdict that kept the value away. `ratio` is a number (more than
     1 is better, whether `better` is higher or lower) or `n/c` with the reason in `why`. `baseline`
-    is a column or a cell id; of a cell, the execution on the same device is taken. Without results of the baseline everything is `n/c`.
+    is a column or a cell id; of a cell, the execution on the same device is taken. Without results
+    of the baseline everything is `n/c`.
     """
     columns = executions(df)
     bases = {} if baseline is None else _baselines(columns, baseline)
@@ -219,43 +232,49 @@ def workload_table(df: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
 def cell_table(df: pd.DataFrame, excluded: Sequence[Excluded] = ()) -> pd.DataFrame:
     """One line per cell (and execution) that has no results, with verdict, reason and source.
 
-    Columns: cell, execution, suite, verdict, reason, kind (gated, measured or unknown), source,
-    date. An execution whose older results exist is here while the newest try gave none.
+    Columns: cell, execution, suite (`a+b` where both have the same reason), verdict, reason, kind
+    (gated, measured or unknown), source, date. An execution whose older results exist is here
+    while the newest try gave none.
     """
     names = ["cell", "execution", "suite", "verdict", "reason", "kind", "source", "date"]
     lines = [
-        (e.id, "", "", "excluded", e.reason, "gated", f"{e.rule}: {e.source}", e.date)
+        dict(zip(names, (e.id, "", "", "excluded", e.reason, "gated", source, e.date), strict=True))
         for e in excluded
+        for source in [f"{e.rule}: {e.source}"]
     ]
     tried = df[(df["test"] == "") & (df["metric"] == "")].sort_values("time", kind="stable")
     tried = tried.drop_duplicates(["cell", "execution", "suite"], keep="last")
     ran = df[df["test"] != ""]
-    for row in tried.to_dict("records"):
+    same: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in _records(tried):
         later = ran[(ran["cell"] == row["cell"]) & (ran["time"] >= row["time"])]
         for field in ("execution", "suite"):
             later = later[later[field] == row[field]] if row[field] else later
         if later.empty:
-            kind = kind_of(row["verdict"])
-            source = " ".join(
-                filter(None, [f"run {row['run']}", row["runner"] and f"on {row['runner']}"])
-            )
-            where = (row["cell"], row["execution"], row["suite"])
-            lines.append((*where, row["verdict"], row["reason"], kind, source, row["time"]))
-    lines.sort(key=lambda line: [natural(str(part)) for part in line])
+            runner = f" on {row['runner']}" if row["runner"] else ""
+            made = {"kind": kind_of(row["verdict"]), "source": f"run {row['run']}{runner}"}
+            line = {name: row[name] for name in names[:5]} | made | {"date": row["time"]}
+            key = tuple(line[name] for name in names if name not in {"suite", "date"})
+            if key in same:
+                same[key]["suite"] += f"+{line['suite']}"
+            else:
+                same[key] = line
+    lines += same.values()
+    lines.sort(key=lambda line: [natural(line[name]) for name in names])
     return pd.DataFrame(lines, columns=names, dtype=object)
 
 
 def summary(df: pd.DataFrame, excluded: Sequence[Excluded] = ()) -> Summary:
-    """Count the verdicts of features × executions, and what was not tested, in a sentence."""
+    """Count the verdicts of features in executions, and what was not tested, in a sentence."""
     features = feature_table(df)
     verdicts = _count(features.to_numpy().ravel())
     cells = _count(cell_table(df, excluded)["verdict"])
-    gone = ", ".join(f"{n} {verdict}" for verdict, n in cells.items())
+    gone = ", ".join(f"{n} {_loud(verdict)}" for verdict, n in cells.items())
     parts = []
     if verdicts:
         parts.append(
             f"{', '.join(f'{n} {_loud(verdict)}' for verdict, n in verdicts.items())}"
-            f" ({_plural(len(features), 'feature')} × {_plural(features.shape[1], 'execution')})"
+            f" ({_plural(len(features), 'feature')} in {_plural(features.shape[1], 'execution')})"
         )
     metrics = int((_newest(df)["metric"] != "").sum()) if len(df) else 0
     parts += [_plural(metrics, "measurement")] if metrics else []
@@ -320,8 +339,10 @@ def _column_order(record: dict[str, Any]) -> Any:  # noqa: ANN401  a sort key
     rest = record["torch"][release.end() :] if release else ""
     # A release sorts after its own candidates and nightlies.
     torch = (numbers, rest == "" or rest.startswith("+"), natural(rest))
-    names = ("variant", "python", "companions", "cell", *_EXECUTION)
-    return (torch, [natural(str(record[name])) for name in names])
+    cell = [natural(record[name]) for name in ("variant", "python", "companions", "cell")]
+    # The device that the build is made for comes before any other.
+    foreign = record["on"] != record["accelerator"]
+    return (torch, cell, foreign, [natural(record[name]) for name in _EXECUTION])
 
 
 def _results(df: pd.DataFrame) -> pd.DataFrame:
@@ -370,7 +391,7 @@ def _feature_rows(df: pd.DataFrame) -> pd.DataFrame:
 def _measurements(df: pd.DataFrame) -> dict[tuple[tuple[str, ...], str], dict[str, Any]]:
     """Cells of the workload table without ratios, by row key and label."""
     newest = _newest(df)
-    metrics = newest[newest["metric"] != ""].to_dict("records")
+    metrics = _records(newest[newest["metric"] != ""])
     outcomes = newest[(newest["metric"] == "") & (newest["verdict"] != "")]
     tests = zip(outcomes["label"], outcomes["suite"], outcomes["test"], strict=True)
     sources = dict(zip(tests, outcomes["source"], strict=True))
@@ -384,7 +405,7 @@ def _measurements(df: pd.DataFrame) -> dict[tuple[tuple[str, ...], str], dict[st
         keys_of.setdefault(row["test"], {})[key] = None
     measured = {(row["test"], row["label"]) for row in metrics}
     outcomes = outcomes[(outcomes["workload"] != "") | (outcomes["suite"] == "throughput")]
-    for row in outcomes.to_dict("records"):
+    for row in _records(outcomes):
         if (row["test"], row["label"]) not in measured:
             status = "no metric" if row["verdict"] == "pass" else row["verdict"]
             own = (row["workload"] or row["test"], _params(row["params"])[0], "", "")
@@ -426,8 +447,9 @@ def _ratio(cell: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
     if why:
         return {"ratio": NOT_COMPARABLE, "why": why}
     noise = ((cell["spread"] or 0) + (base["spread"] or 0)) / 2
-    why = WITHIN_SPREAD if cell is not base and abs(value - other) < noise else None
-    return {"ratio": value / other if cell["better"] == "higher" else other / value, "why": why}
+    close = cell is not base and abs(value - other) < noise
+    ratio = value / other if cell["better"] == "higher" else other / value
+    return {"ratio": ratio, "why": WITHIN_SPREAD if close else None}
 
 
 def _baselines(columns: pd.DataFrame, baseline: str) -> dict[str, tuple[str, str]]:
@@ -471,7 +493,8 @@ def _spread(
     rows: pd.DataFrame, index: list[str], value: Callable[[pd.DataFrame], object]
 ) -> pd.DataFrame:
     """One line per `index`, one column per label, in the natural order of the index."""
-    parts = {key: value(part) for key, part in rows.groupby([*index, "label"], sort=False)}
+    groups = rows.groupby([*index, "label"], sort=False)
+    parts = {tuple(map(str, key)): value(part) for key, part in groups}
     keys = sorted({key[:-1] for key in parts}, key=lambda key: [natural(part) for part in key])
     labels = list(dict.fromkeys(key[-1] for key in parts))
     data = [[parts.get((*key, label)) for label in labels] for key in keys]
@@ -484,7 +507,9 @@ def _pairs(header: list[tuple[str, str]]) -> pd.MultiIndex:
 
 
 def _loud(verdict: str) -> str:
-    return verdict.upper() if verdict == "wrong" else verdict
+    # Rows are untrusted: only a word may stand in a sentence that is not escaped further on.
+    word = verdict if re.fullmatch(r"[a-z][a-z -]{0,19}", verdict) else "unknown"
+    return word.upper() if word == "wrong" else word
 
 
 def _count(verdicts: Iterable[str]) -> dict[str, int]:
@@ -509,6 +534,10 @@ def _params(text: str) -> tuple[str, dict[str, float]]:
     work = {name: params.pop(f"work.{name}", None) for name in _RATES}
     amounts = {name: float(n) for name, n in work.items() if isinstance(n, int | float)}
     return " ".join(f"{k}={v}" for k, v in sorted(params.items())), amounts
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in line.items()} for line in table.to_dict("records")]
 
 
 def _file(test: str) -> str:

@@ -131,17 +131,24 @@ class Workspace:
         if parts is None:
             example = "torch2.13.0-cu130-py3.12"
             known = [cell.id for cell in self.expansion.cells]
-            raise InputError(f"`{cell_id}` is no cell id", [f"write {example}", hint(cell_id, known)])
+            raise InputError(
+                f"`{cell_id}` is no cell id", [f"write {example}", hint(cell_id, known)]
+            )
         torch, variant, python = parts
         source, date = "facts/torch_builds.csv", facts.COLLECTED
         build = facts.builds().get(torch, {}).get(variant)
         if torch not in facts.builds():
-            reason = f"torch {torch} does not exist in the facts; {hint(torch, list(facts.builds()))}"
+            reason = (
+                f"torch {torch} does not exist in the facts; {hint(torch, list(facts.builds()))}"
+            )
         elif build is None:
             reason = f"torch {torch} was never published as {variant}; it has "
             reason += ", ".join(facts.published(torch))
         elif not build.published:
-            reason, source = f"{variant} of torch {torch} is {build.status}: {build.notes}", build.source
+            reason, source = (
+                f"{variant} of torch {torch} is {build.status}: {build.notes}",
+                build.source,
+            )
         elif not build.has_python(python):
             reason = f"torch {torch} {variant} has wheels for Python {build.pythons}, not {python}"
             source = build.source
@@ -151,7 +158,9 @@ class Workspace:
                 "not ask for it; add it to a [[torch]] block"
             )
             source = build.source
-        kind = "not-asked-for" if build and build.published and build.has_python(python) else "no-cell"
+        kind = (
+            "not-asked-for" if build and build.published and build.has_python(python) else "no-cell"
+        )
         return f"`{cell_id}` is no cell here: {reason}", {
             "id": cell_id, "is": kind, "reason": reason, "source": source, "date": date
         }  # fmt: skip

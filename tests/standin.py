@@ -5,7 +5,7 @@ import hashlib
 import zipfile
 from pathlib import Path
 
-_INIT = '''
+_INIT = """
 __version__ = "{version}"
 class version:
     cuda = {cuda!r}
@@ -23,7 +23,9 @@ class cuda:
     def get_arch_list(): return []
 def get_num_threads(): return 1
 {extra}
-'''
+"""
+
+_WHEEL = "Wheel-Version: 1.0\nGenerator: standin\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
 def make_wheel(
@@ -44,7 +46,7 @@ def make_wheel(
     members = {
         **files,
         f"{info}/METADATA": "\n".join(lines) + "\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: standin\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/WHEEL": _WHEEL,
     }
     record = []
     path = folder / f"{stem}-py3-none-any.whl"

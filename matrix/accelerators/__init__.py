@@ -20,21 +20,23 @@ class HostDevices:
 class Accelerator(Protocol):
     """What the rest of the project may ask about one vendor."""
 
-    NAME: AcceleratorName
+    @property
+    def NAME(self) -> AcceleratorName:  # noqa: N802  a constant of the module
+        """The accelerator's name in ids, selections and rows."""
 
-    def owns(self, variant: str) -> bool:
+    def owns(self, variant: str, /) -> bool:
         """Whether `variant` (`cu130`, `rocm7.2`, `cpu`) is a build for this accelerator."""
 
     def hidden(self) -> Mapping[str, str]:
         """Environment that hides this vendor's devices from a cell whose tests belong elsewhere."""
 
-    def toolkit(self, variant: str) -> str:
+    def toolkit(self, variant: str, /) -> str:
         """The toolkit version a variant was built with ("13.0"), or "" where there is none."""
 
     def detect(self) -> tuple[str | None, tuple[str, ...]] | None:
         """Driver version and device names on this machine, or None where there is no device."""
 
-    def driver_gate(self, variant: str, driver: str | None) -> str:
+    def driver_gate(self, variant: str, driver: str | None, /) -> str:
         """Why `variant` cannot run on `driver` (a gated statement with its source), or ""."""
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 from matrix.accelerators import hidden_except
@@ -22,7 +21,9 @@ class Interpreter:
     def __init__(self, context: Context) -> None:
         self.context = context
 
-    def environment_of(self, job: Job, python: Path, work: Path, *, exclusive: bool) -> dict[str, str]:
+    def environment_of(
+        self, job: Job, python: Path, work: Path, *, exclusive: bool
+    ) -> dict[str, str]:
         """The variables a cell's processes see: clean, private caches, its devices only."""
         context = self.context
         threads = os.cpu_count() or 1 if exclusive else context.threads
@@ -63,7 +64,7 @@ class Interpreter:
         """Hand one suite to the supervisor inside the cell."""
         suite = run_.suite
         cwd, tests = self._tests(suite)
-        spec = {
+        spec: dict[str, object] = {
             "suite": suite.name,
             "kind": "command" if suite.command else "pytest",
             "tests": [str(path) for path in tests],
@@ -79,7 +80,7 @@ class Interpreter:
         }
         job_file = out / "job.json"
         job_file.write_text(json.dumps(spec, indent=1), encoding="utf-8")
-        env: Mapping[str, str] = {
+        env = {
             **self.environment_of(job, environment.python, out.parent, exclusive=suite.exclusive),
             **suite.env,
         }
@@ -93,7 +94,9 @@ class Interpreter:
             on_line=line,
         )
         if done.code != 0 and not (out / "outcomes.jsonl").exists():
-            raise CellFailed("crash", f"the suite left no report (exit {done.code}: {done.last_line})")
+            raise CellFailed(
+                "crash", f"the suite left no report (exit {done.code}: {done.last_line})"
+            )
 
     def _tests(self, suite: Suite) -> tuple[Path, tuple[Path, ...]]:
         """Working folder and absolute test paths of a suite."""

@@ -32,7 +32,9 @@ class VenvBackend(Interpreter):
         """Find the interpreter, resolve, make the environment, install with hashes."""
         free = shutil.disk_usage(folder).free
         if free < MIN_FREE_BYTES:
-            reason = f"only {free >> 20} MiB free on the disk of `{folder}`; free some and run again"
+            reason = (
+                f"only {free >> 20} MiB free on the disk of `{folder}`; free some and run again"
+            )
             raise CellFailed("infra", reason)
         clock = time.monotonic()
         python = self._python(job.cell.python)
@@ -61,7 +63,9 @@ class VenvBackend(Interpreter):
         running = f"{sys.version_info.major}.{sys.version_info.minor}"
         if version == running:
             return sys.executable
-        root = self.context.env.get("PYENV_ROOT") or Path(self.context.env.get("HOME", "~"), ".pyenv")
+        root = self.context.env.get("PYENV_ROOT") or Path(
+            self.context.env.get("HOME", "~"), ".pyenv"
+        )
         pyenv = sorted(Path(root).glob(f"versions/{version}.*/bin/python"))
         if pyenv:
             return str(pyenv[-1])
@@ -79,28 +83,32 @@ class VenvBackend(Interpreter):
         sources = self.availability.sources(cell.variant)
         if "===" in source.read_text(encoding="utf-8"):
             sources = sources[:1]  # a registry build: the PyTorch index has nothing to add
-        failures: list[Completed] = []
-        for arguments in sources:
+        refused = ""
+        for index_arguments in sources:
             done = self.resolver.call(
                 *("pip", "compile", "-q", "--no-header", "--no-annotate", "--generate-hashes"),
-                *("--python", python, "-o", lock, source, *arguments),
+                *("--python", python, "-o", str(lock), str(source), *index_arguments),
                 log=folder / "lock.log",
             )
             if done.code == 0:
-                lock.write_text(exact(lock.read_text(encoding="utf-8"), cell.torch), encoding="utf-8")
-                return lock, arguments
-            failures.append(done)
-        raise _failed("resolve", failures[-1])
+                text = lock.read_text(encoding="utf-8")
+                lock.write_text(exact(text, cell.torch), encoding="utf-8")
+                return lock, index_arguments
+            failure = _failed("resolve", done)
+            if refused and failure.verdict == "infra":
+                failure.reason = f"{refused} And the PyTorch index did not answer: {failure.reason}"
+            refused = failure.reason
+        raise failure
 
     def _install(self, folder: Path, python: str, lock: Path, arguments: tuple[str, ...]) -> Path:
         target = folder / "env"
         log = folder / "install.log"
-        made = self.resolver.call("venv", "-q", "--no-project", "-p", python, target, log=log)
+        made = self.resolver.call("venv", "-q", "--no-project", "-p", python, str(target), log=log)
         if made.code != 0:
             raise _failed("make the environment", made)
         done = self.resolver.call(
-            *("pip", "sync", "-q", "-p", target / "bin" / "python", "--require-hashes"),
-            *(*arguments, lock),
+            *("pip", "sync", "-q", "-p", str(target / "bin" / "python"), "--require-hashes"),
+            *(*arguments, str(lock)),
             log=log,
         )
         if done.code != 0:

@@ -23,8 +23,8 @@ COLLECTED = "2026-11-22"  # when the CSV files were collected
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key that reads digits as integers, so that `rocm7.14` follows `rocm7.2`."""
-    parts = re.findall(r"\d+|[^\d.]+", text)
-    return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts)
+    parts = re.findall(r"[0-9]+|[^0-9.]+", text)
+    return tuple((0, int(p), "") if p[0] in "0123456789" else (1, 0, p) for p in parts)
 
 
 @functools.cache
@@ -100,7 +100,7 @@ class Pin:
 
 
 def _rows(name: str) -> Iterator[dict[str, str]]:
-    with (files(__package__) / name).open(encoding="utf-8", newline="") as stream:
+    with (files(__package__) / name).open(encoding="utf-8") as stream:
         yield from csv.DictReader(stream)
 
 
@@ -141,6 +141,7 @@ def published(torch: str) -> dict[str, Build]:
     return {v: b for v, b in builds().get(torch, {}).items() if b.published}
 
 
+@functools.cache
 def default_variant(torch: str) -> str | None:
     """The variant that a plain install of `torch` from the package registry gives."""
     return next((v for v, b in published(torch).items() if b.is_default), None)
@@ -161,6 +162,7 @@ def needs() -> tuple[Need, ...]:
     )
 
 
+@functools.cache
 def needs_of(torch: str) -> tuple[Need, ...]:
     """The extra requirements of one release."""
     return tuple(need for need in needs() if need.torch.contains(version(torch), prereleases=True))

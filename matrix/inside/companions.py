@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import subprocess
 import sys
-from importlib import metadata
 from typing import Any, Dict, List
 
 IMPORT_SECONDS = 120.0
@@ -17,6 +15,9 @@ def check(name: str) -> Dict[str, Any]:
 
     Returns ``version``, ``module``, ``installed``, ``ok`` and, if not ok, ``error`` in one line.
     """
+    import subprocess  # noqa: PLC0415 - start-up of every suite counts, companions are rare
+    from importlib import metadata  # noqa: PLC0415
+
     found: Dict[str, Any] = {"module": module_of(name), "installed": True, "ok": False}
     try:
         found["version"] = metadata.version(name)
@@ -44,6 +45,8 @@ def check(name: str) -> Dict[str, Any]:
 
 def module_of(name: str) -> str:
     """The import name of a distribution: flash-attn is flash_attn, PyYAML is yaml."""
+    from importlib import metadata  # noqa: PLC0415 - as above
+
     try:
         top = metadata.distribution(name).read_text("top_level.txt")
     except metadata.PackageNotFoundError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -89,6 +88,8 @@ def short_id(nodeid: str) -> str:
     """A test id that is the same in every event and never fills a line."""
     if len(nodeid) <= ID_LIMIT:
         return nodeid
+    import hashlib  # noqa: PLC0415 - rarely needed, and start-up counts
+
     digest = hashlib.sha256(nodeid.encode("utf-8", "backslashreplace")).hexdigest()[:12]
     return f"{nodeid[: ID_LIMIT - 16]}...{digest}"
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field, fields
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, NamedTuple, Tuple
 
 KINDS = ("pytest", "command")
 
@@ -14,8 +13,7 @@ class JobError(ValueError):
     """The job file says something that cannot be done."""
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """One suite to run. Times in seconds, ``log_cap`` in bytes, paths absolute."""
 
     suite: str
@@ -28,7 +26,7 @@ class Job:
     collect_timeout: float = 0.0
     deadline: float = 1800.0
     log_cap: int = 10 * 1024 * 1024
-    env: Dict[str, str] = field(default_factory=dict)
+    env: Dict[str, str] = {}  # noqa: RUF012 - never changed
     pytest_args: Tuple[str, ...] = ()
     companions: Tuple[str, ...] = ()
 
@@ -54,7 +52,7 @@ def parse_job(data: Any) -> Job:
     """Check a decoded job; unknown keys are errors, so that a typo is never a default."""
     if not isinstance(data, dict):
         raise JobError("a job must be a JSON object")
-    known = {entry.name for entry in fields(Job)}
+    known = Job._fields
     wrong = [f"unknown key `{key}`" for key in data if key not in known]
     wrong += [f"missing key `{key}`" for key in ("suite", "out") if not data.get(key)]
     kind = data.get("kind", "pytest")

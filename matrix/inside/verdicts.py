@@ -42,7 +42,7 @@ def of_error(error: BaseException, phase: str, refusals: Sequence[Refusal]) -> V
     if phase == "call":
         for refusal in refusals:
             if refusal.matches(error):
-                return Verdict("unsupported", clip(f"{reason} ({refusal.source})", REASON_LIMIT))
+                return Verdict("unsupported", f"{clip(reason, 240)} (source: {refusal.source})")
         return Verdict("fail", reason)
     return Verdict("fail", clip(f"in {phase}: {reason}", REASON_LIMIT))
 

@@ -136,9 +136,10 @@ class Names:
             else:
                 runs.append([place])
         name = [self.short[label] for label in order]
+        ends = [[name[run[0]], name[run[-1]]] for run in runs]
         return ", ".join(
-            f"{name[run[0]]} … {name[run[-1]]}" if len(run) > 2 else ", ".join(name[p] for p in run)  # noqa: PLR2004
-            for run in runs
+            " … ".join(pair) if len(run) > 2 else ", ".join(dict.fromkeys(pair))  # noqa: PLR2004
+            for run, pair in zip(runs, ends, strict=True)
         )
 
 
@@ -169,7 +170,7 @@ def names(executions: "pd.DataFrame") -> Names:
 
 
 def _shortest(row: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """The fewest tokens of a row that no other row has, the first one always among them."""
+    """Join the fewest tokens of a row that no other row has, always with the first one."""
     for size in range(len(row)):
         for rest in itertools.combinations(range(1, len(row)), size):
             chosen = (0, *rest)
@@ -212,7 +213,8 @@ def provenances(executions: "pd.DataFrame") -> list[Provenance]:
         place = " ".join(
             filter(None, [record["device"], record["device_model"] or "of unknown model"])
         )
-        how = f"{record['backend'] or 'backend unknown'}, {record['provision'] or 'provision unknown'}"
+        how = record["backend"] or "backend unknown"
+        how += f", {record['provision'] or 'provision unknown'}"
         runner = f"runner {record['runner']}" if record["runner"] else ""
         text = "; ".join(clean(part, 80) for part in (place, driver, limit, how, runner) if part)
         groups.setdefault(text, []).append((str(label), record))
@@ -237,13 +239,11 @@ class Cause:
     labels: list[str]
 
 
-def causes(
-    tables_problems: "pd.DataFrame", suites: Iterable[str], *, others: bool = False
-) -> list[Cause]:
+def causes(problems: "pd.DataFrame", suites: Iterable[str], *, others: bool = False) -> list[Cause]:
     """Group the problems of some suites (or of all `others`), so that a root cause is one line."""
     chosen = set(suites)
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for line in records(tables_problems):
+    for line in records(problems):
         if (line["suite"] in chosen) != others:
             groups.setdefault((line["verdict"], line["reason"], line["labels"]), []).append(line)
     found = []
@@ -262,7 +262,7 @@ def causes(
 
 
 def ratio_mark(cell: Mapping[str, Any]) -> str:
-    """`1.05×`, `~1.00×` where the difference is within the spread, `n/c`, or nothing."""
+    """Show a ratio; `~` where the difference is within the spread; `n/c`, or nothing."""
     ratio = cell["ratio"]
     if not isinstance(ratio, float):
         return ratio or ""
@@ -279,11 +279,13 @@ def percent(cell: Mapping[str, Any]) -> str:
 def workloads(table: "pd.DataFrame") -> list[tuple[tuple[str, ...], dict[str, dict[str, Any]]]]:
     """Lines of the workload table as (workload, params, metric, unit) and cells by label."""
     lines = []
+    header: list[tuple[str, str]] = [(str(pair[0]), str(pair[1])) for pair in table.columns]
     for key, line in zip(table.index, table.to_numpy(), strict=True):
         cells: dict[str, dict[str, Any]] = {}
-        for (label, field), value in zip(table.columns, line, strict=True):
+        for (label, field), value in zip(header, line, strict=True):
             # pandas may keep a missing value as NaN, the only value that differs from itself.
-            cells.setdefault(str(label), {})[field] = None if value != value else value  # noqa: PLR0124
+            missing = value != value  # noqa: PLR0124
+            cells.setdefault(label, {})[field] = None if missing else value
         lines.append((tuple(str(part) for part in key), cells))
     return lines
 
@@ -315,7 +317,7 @@ class Gap:
 def gaps(cells: "pd.DataFrame") -> list[Gap]:
     """Group the cell table by verdict, reason and source, loudest first."""
     groups: dict[tuple[str, str, str], list[str]] = {}
-    for line in cells.to_dict("records"):
+    for line in records(cells):
         source = clean(f"{line['kind']}: {line['source']}, {str(line['date'])[:10]}")
         where = " ".join(filter(None, [line["cell"], line["execution"], line["suite"]]))
         key = (line["verdict"], clean(line["reason"] or "no reason given"), source)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FOLD = 20
 
 _PLAIN = re.compile(
-    r"(?!www\.)[A-Za-z0-9](?:[A-Za-z0-9 .,;()+%]|(?<=\w)[/=_-](?=\w)|: )*", re.ASCII
+    r"(?!.*www\.)[A-Za-z0-9](?:[A-Za-z0-9 .,;()+%]|(?<=\w)[/=_-](?=\w)|: )*", re.ASCII
 )
 
 
@@ -97,7 +97,8 @@ def _causes(found: Sequence[Cause], short: Names) -> Iterator[str]:
         subjects = ", ".join(code(subject) for subject in cause.subjects)
         count = f" ({cause.count})" if cause.count else ""
         reason = f": {code(cause.reason)}" if cause.reason else ""
-        yield f"- {mark(cause.verdict)} {subjects} in {code(short.several(cause.labels))}{count}{reason}"
+        place = code(short.several(cause.labels))
+        yield f"- {mark(cause.verdict)} {subjects} in {place}{count}{reason}"
 
 
 def _throughput(tables: "Tables", short: Names) -> Iterator[str]:

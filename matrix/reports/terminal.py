@@ -23,9 +23,9 @@ from matrix.reports import (
     mark,
     names,
     number,
+    percent,
     provenances,
     ratio_mark,
-    percent,
     scale,
     unmeasured,
     why_lines,
@@ -33,8 +33,6 @@ from matrix.reports import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from matrix.tables import Tables
 
 Form = Literal["word", "short", "symbol"]
@@ -167,7 +165,7 @@ def _throughput(console: Console, tables: "Tables", short: Names) -> None:
 def _workload(
     key: Sequence[str], by_label: dict[str, dict[str, Any]], *, wide: bool
 ) -> Iterator[tuple[list[Text], list[Text]]]:
-    """Lines of one workload: value, spread (narrow), rate, ratio; its name runs down beside them."""
+    """Yield value, spread (narrow), rate and ratio; the name runs down beside them."""
     name, params, metric, unit = (clean(part, 60) for part in key)
     cells = list(by_label.values())
     values = [c["median"] for c in cells if c["status"] == "value"]
@@ -234,7 +232,7 @@ def _suites(console: Console, tables: "Tables", short: Names) -> None:
 
 
 def _counts(verdicts: dict[str, int], form: str) -> Text:
-    """Counts under each other, the loudest on top."""
+    """Write counts under each other, the loudest on top."""
     if not verdicts:
         return _cell("not measured", "short")
     lines = []

@@ -84,7 +84,8 @@ def test_cache(device, rng):
 
 def run_child(device, constant):
     """Compile in a process of its own; returns what the child printed last."""
-    env = dict(os.environ, TORCHINDUCTOR_FX_GRAPH_CACHE="1")
+    # One thread: a pool of compile workers would be started for a single kernel.
+    env = dict(os.environ, TORCHINDUCTOR_FX_GRAPH_CACHE="1", TORCHINDUCTOR_COMPILE_THREADS="1")
     done = subprocess.run(
         [sys.executable, str(CHILD), device.type, constant],
         env=env,

@@ -1,0 +1,179 @@
+"""Which executions run, in what order, and why."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from matrix import resources
+from matrix.accelerators import HostDevices
+from matrix.cells import Cell
+from matrix.definition import Suite
+from matrix.plan import make_plan, recipe
+from matrix.runners import Inventory, RunnerInfo
+from matrix.store import Entry
+
+CPU = HostDevices(driver=None, names=("CPU",))
+RUNNER = RunnerInfo(name="local", devices={"cpu": CPU}, slots=2, cores=2, env={})
+CELL = Cell(torch="2.6.0", variant="cpu", python="3.11", device="cpu")
+GPU = Cell(torch="2.6.0", variant="cu126", python="3.11", device="cuda")
+MINE = Suite(name="mine", command=("true",))
+TIMED = Suite(name="timed", command=("true",), exclusive=True)
+KEY = (CELL.id, "venv-cpu", "mine")
+
+
+def plan(*cells, suites=(MINE,), known=None, runner=RUNNER, **more):
+    return make_plan(
+        cells or (CELL,), suites, Inventory(runners=(runner,)), known or {}, backend="venv", **more
+    )
+
+
+def entry(**more):
+    fields = {"run": "r1", "cell": CELL.id, "execution": "venv-cpu", "suite": "mine",
+              "recipe": recipe(CELL, MINE, "venv", RUNNER), "counts": {"pass": 1}}  # fmt: skip
+    return {KEY: Entry(**{**fields, **more})}
+
+
+def whys(made):
+    return [run.why for job in made.jobs for run in job.suites]
+
+
+def test_what_was_never_run_is_new():
+    assert whys(plan()) == ["new"]
+
+
+def test_what_has_todays_recipe_is_fresh():
+    made = plan(known=entry())
+    assert (made.jobs, [f.entry.run for f in made.fresh]) == ((), ["r1"])
+
+
+@pytest.mark.parametrize(
+    ("known", "more", "why"),
+    [
+        pytest.param(entry(recipe="old"), {}, "stale: recipe was old in r1", id="stale"),
+        pytest.param(entry(), {"rerun": "all"}, "asked for", id="all"),
+        pytest.param(entry(counts={"fail": 1}), {"rerun": "failed"}, "failed last time", id="failed"),
+        pytest.param(entry(counts={"crash": 1, "pass": 5}), {"rerun": "failed"},
+                     "failed last time", id="crashed"),
+        pytest.param(entry(verdict="uninstallable", counts={"uninstallable": 1}),
+                     {"rerun": "failed"}, "failed last time", id="uninstallable"),
+        pytest.param(entry(verdict="infra", reason="no network", counts={"infra": 1}), {},
+                     "infra last time: no network", id="infra-is-retried"),
+        pytest.param(entry(counts={"not-run": 1, "pass": 1}), {}, "incomplete last time",
+                     id="unfinished-is-retried"),
+        pytest.param(entry(verdict="no-runner", counts={"no-runner": 1}), {},
+                     "a runner is there now", id="a-runner-came"),
+    ],
+)  # fmt: skip
+def test_why_a_suite_runs_again(known, more, why):
+    assert whys(plan(known=known, **more)) == [why]
+
+
+@pytest.mark.parametrize(
+    ("counts", "rerun"),
+    [
+        pytest.param({"fail": 1}, "stale", id="a-failure-is-evidence"),
+        pytest.param({"pass": 1, "skip": 2, "unsupported": 3}, "failed", id="nothing-failed"),
+    ],
+)
+def test_evidence_is_not_made_twice(counts, rerun):
+    assert plan(known=entry(counts=counts), rerun=rerun).jobs == ()
+
+
+def test_a_cell_without_a_device_is_planned_as_no_runner():
+    [job] = plan(GPU).jobs
+    assert job.no_runner == "no cuda device on runner `local` (it has: cpu)"
+    assert job.estimate == 0.0
+
+
+def test_a_cell_known_to_have_no_runner_is_fresh():
+    known = Entry(run="r1", cell=GPU.id, execution="venv-cuda", suite="mine", verdict="no-runner",
+                  recipe=recipe(GPU, MINE, "venv", RUNNER))  # fmt: skip
+    made = plan(GPU, known={known.key: known})
+    assert (made.jobs, len(made.fresh)) == ((), 1)
+
+
+def test_a_driver_that_is_too_old_is_no_runner():
+    old = HostDevices(driver="450.80.02", names=("GPU",))
+    runner = replace(RUNNER, devices={"cpu": CPU, "cuda": old})
+    [job] = plan(GPU, runner=runner).jobs
+    assert job.no_runner.startswith("cu126 needs an NVIDIA driver >= ")
+
+
+def test_a_gpu_build_that_runs_on_the_cpu_needs_no_driver():
+    [job] = plan(replace(GPU, device="cpu")).jobs
+    assert (job.no_runner, job.execution) == ("", "venv-cpu")
+
+
+def test_suites_share_a_job_where_they_share_an_environment_and_the_exclusive_ones_come_last():
+    other = Suite(name="other", command=("true",), requirements=("einops",))
+    made = plan(suites=(TIMED, MINE, other))
+    assert sorted([run.suite.name for run in job.suites] for job in made.jobs) == [
+        ["mine", "timed"],
+        ["other"],
+    ]
+    assert len({job.id for job in made.jobs}) == 2
+
+
+def test_the_longest_job_starts_first():
+    second = replace(CELL, torch="2.7.0")
+    known = {
+        **entry(recipe="old", seconds=10.0),
+        (second.id, "venv-cpu", "mine"): Entry(
+            run="r", cell=second.id, execution="venv-cpu", suite="mine", recipe="old", seconds=99.0
+        ),
+    }
+    made = plan(CELL, second, known=known)
+    assert [job.cell.torch for job in made.jobs] == ["2.7.0", "2.6.0"]
+    assert made.estimate == (10.0 + 99.0) / 2
+
+
+def test_what_runs_alone_counts_in_full():
+    made = plan(suites=(MINE, TIMED))
+    assert made.estimate == made.jobs[0].estimate * 0.75
+
+
+def test_an_estimate_of_a_cell_never_seen_is_that_of_others():
+    second = replace(CELL, torch="2.7.0")
+    assert plan(second, known=entry(seconds=42.0)).jobs[0].estimate == 42.0
+
+
+def test_a_recipe_holds_all_that_is_known_before():
+    """Whatever changes what a result means makes it stale; nothing else does."""
+
+    def changed(cell=CELL, suite=MINE, backend="venv", runner=RUNNER):
+        return recipe(cell, suite, backend, runner) != recipe(CELL, MINE, "venv", RUNNER)
+
+    assert not changed()
+    assert not changed(runner=replace(RUNNER, slots=9, cores=64))
+    assert changed(cell=replace(CELL, python="3.12"))
+    assert changed(cell=replace(GPU, device="cpu"))
+    assert changed(backend="host")
+    assert changed(runner=replace(RUNNER, env={"A": "1"}))
+    assert changed(suite=replace(MINE, command=("false",)))
+    assert changed(suite=replace(MINE, requirements=("einops",)))
+    assert changed(suite=replace(MINE, env={"A": "1"}))
+    assert changed(suite=replace(MINE, timeout=1.0))
+    assert changed(suite=replace(MINE, companions=("a",)))
+    assert changed(suite=replace(MINE, command=(), source="a==1", tests=(Path("t"),)))
+
+
+def test_an_edited_test_changes_the_recipe(tmp_path):
+    (tmp_path / "test_a.py").write_text("def test(): pass\n")
+    suite = Suite(name="mine", tests=(tmp_path,))
+    before = recipe(CELL, suite, "venv", RUNNER)
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "x.pyc").touch()
+    resources.tree_hash.cache_clear()
+    assert recipe(CELL, suite, "venv", RUNNER) == before
+    (tmp_path / "test_a.py").write_text("def test(): assert 1\n")
+    resources.tree_hash.cache_clear()
+    assert recipe(CELL, suite, "venv", RUNNER) != before
+
+
+def test_a_plan_says_all_of_it_as_json():
+    made = plan(CELL, GPU, known=entry())
+    data = made.as_json()
+    assert [job["verdict"] for job in data["jobs"]] == ["no-runner"]
+    assert data["fresh"][0]["run"] == "r1"
+    assert (data["slots"], data["estimate_s"], data["excluded"]) == (2, 0.0, [])

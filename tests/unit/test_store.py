@@ -1,0 +1,167 @@
+"""Bundles: whole or not there, never edited, found again, published."""
+
+import json
+import os
+
+import pytest
+
+from matrix.errors import InfrastructureError, InputError
+from matrix.records import Row
+from matrix.store import Entry, Store, write_json
+
+ROW = {
+    "cell": "c", "torch": "2.6.0", "variant": "cpu", "accelerator": "cpu", "python": "3.11",
+    "execution": "venv-cpu", "backend": "venv", "runner": "local", "device": "cpu",
+}  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "results")
+
+
+def keep(bundle, suite="feature", verdict="", counts=None, recipe="r"):
+    """Commit one suite to a bundle; returns its entry."""
+    entry = Entry(
+        run=bundle.id, cell="c", execution="venv-cpu", suite=suite, recipe=recipe,
+        verdict=verdict, counts={"pass": 1} if counts is None else counts,
+    )  # fmt: skip
+    folder = bundle.stage("c", "venv-cpu", suite)
+    bundle.commit(folder, entry, [Row(**ROW, test=f"{bundle.id}-{suite}", verdict="pass")])
+    return entry
+
+
+def tests(store, entries):
+    return [row.test for row in store.rows(entries)]
+
+
+def test_what_is_committed_is_found_again(store):
+    bundle = store.create({})
+    entry = keep(bundle)
+    bundle.finish({"id": bundle.id})
+    [run] = store.runs()
+    assert (run.id, run.finished, run.entries) == (bundle.id, True, (entry,))
+    assert tests(store, run.entries) == [f"{bundle.id}-feature"]
+
+
+def test_an_interrupted_run_is_still_evidence(store):
+    """Without run.json its finished executions are read one by one."""
+    bundle = store.create({"jobs": []})
+    entry = keep(bundle)
+    bundle.stage("c", "venv-cpu", "throughput").joinpath("half.txt").touch()
+    [run] = store.runs()
+    assert (run.finished, run.entries) == (False, (entry,))
+    assert store.plan_of(run) == {"schema": 1, "jobs": []}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "newest"),
+    [
+        pytest.param({}, {}, 1, id="the-later-evidence"),
+        pytest.param({}, {"verdict": "infra"}, 0, id="infra-never-replaces-evidence"),
+        pytest.param({}, {"counts": {"not-run": 3}}, 0, id="not-run-neither"),
+        pytest.param({"verdict": "infra"}, {}, 1, id="evidence-replaces-infra"),
+        pytest.param({"verdict": "infra"}, {"verdict": "infra"}, 0, id="infra-after-infra"),
+    ],
+)
+def test_the_newest_evidence_counts(store, first, then, newest, monkeypatch):
+    entries = []
+    for number, more in enumerate((first, then)):
+        monkeypatch.setattr("secrets.token_hex", lambda _, number=number: f"{number:06x}")
+        entries.append(keep(store.create({}), **more))
+    assert store.newest() == {("c", "venv-cpu", "feature"): entries[newest]}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param("{", id="cut"),
+        pytest.param("[]", id="a-list"),
+        pytest.param('{"executions": 5}', id="a-number-for-executions"),
+        pytest.param('{"executions": [5, {"schema": 1}, {"schema": 99}]}', id="other-entries"),
+        pytest.param('{"executions": [{"schema": 1, "run": "r", "cell": "c", "execution": "e", '
+                     '"suite": "s", "recipe": "x", "counts": [1]}]}', id="a-list-for-counts"),
+        pytest.param("[" * 100_000, id="nested"),
+    ],
+)  # fmt: skip
+def test_a_damaged_run_costs_nothing_but_itself(store, damage):
+    damaged, whole = store.create({}), store.create({})
+    entry = keep(whole)
+    (damaged.path / "run.json").write_text(damage)
+    assert set(store.newest().values()) == {entry} if damage else True
+
+
+def test_damaged_rows_leave_their_entry_without_rows(store):
+    bundle = store.create({})
+    damaged, whole = keep(bundle), keep(bundle, suite="throughput")
+    path = bundle.path / "cells" / "c" / "venv-cpu" / "feature" / "rows.parquet"
+    path.write_bytes(b"PAR1 no more")
+    assert tests(store, [damaged, whole]) == [f"{bundle.id}-throughput"]
+
+
+def test_stray_files_are_no_runs(store):
+    store.create({})
+    (store.folders[0] / "notes.txt").touch()
+    (store.folders[0] / ".half.tmp").mkdir()
+    assert len(store.runs()) == 1
+
+
+def test_a_run_is_found_by_id_or_as_the_latest(store):
+    bundle = store.create({})
+    assert store.run("latest").id == store.run(bundle.id).id == bundle.id
+
+
+def test_an_unknown_run_is_named_with_those_there_are(store):
+    with pytest.raises(InputError) as caught:
+        store.run("latest")
+    assert str(caught.value) == f"no run `latest` in `{store.root}`\n  - newest runs: none yet"
+
+
+def test_results_that_cannot_be_written_are_infrastructure(store):
+    store.root.write_text("a file where the folder should be")
+    with pytest.raises(InfrastructureError, match="cannot be written .*; free it or use"):
+        store.create({})
+
+
+def test_a_suite_that_cannot_be_written_is_infrastructure(store, monkeypatch):
+    bundle = store.create({})
+    kept = keep(bundle)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InfrastructureError, match="what finished before is kept"):
+        keep(bundle, suite="throughput")
+    assert store.run(bundle.id).entries == (kept,)
+
+
+def test_a_published_run_is_a_copy_among_the_tracked_ones(store):
+    bundle = store.create({})
+    entry = keep(bundle)
+    bundle.stage("c", "venv-cpu", "throughput")
+    bundle.finish({})
+    target = store.publish(store.run(bundle.id))
+    assert target == store.root / "runs" / bundle.id
+    assert not [path for path in target.rglob(".*")]
+    assert store.publish(store.run(bundle.id)) == target
+    assert tests(store, [entry]) == [f"{bundle.id}-feature"]
+    assert [run.id for run in store.runs()] == [bundle.id], "a published run is counted once"
+
+
+def test_an_unfinished_run_cannot_be_published(store):
+    bundle = store.create({})
+    with pytest.raises(InputError) as caught:
+        store.publish(store.run(bundle.id))
+    assert str(caught.value) == (
+        f"run `{bundle.id}` was interrupted\n  - publish a finished run, or run again first"
+    )
+
+
+def test_json_is_replaced_whole(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]

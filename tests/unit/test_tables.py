@@ -1,0 +1,470 @@
+"""Rows become tables in which nothing is green that was not measured as a pass."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from matrix import tables
+from matrix.records import TEST_VERDICTS, Row
+from matrix.reports import MARKS
+
+H200 = {"execution": "docker-cuda", "backend": "docker", "device": "cuda"} | {
+    "device_model": "NVIDIA H200",
+    "driver": "580.65.06",
+    "power_limit": 700.0,
+}
+CPU = {"execution": "venv-cpu", "backend": "venv", "device": "cpu", "device_model": "Xeon 8481C"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gone:
+    id: str
+    rule: str
+    reason: str
+    source: str
+    date: str
+
+
+def cell(torch="2.9.0", variant="cu128", python="3.12", **place):
+    accelerator = "cuda" if variant.startswith("cu") else variant
+    device = place or (CPU if variant == "cpu" else H200)
+    return {"cell": f"torch{torch}-{variant}-py{python}", "torch": torch, "variant": variant} | {
+        "python": python,
+        "accelerator": accelerator,
+        "runner": "r",
+        "provision": "built",
+        **device,
+    }
+
+
+def outcome(place=None, verdict="pass", test="test_a.py::test", day=1, **fields):
+    when = {"run": f"run{day}", "time": f"2026-11-{day:02}T00:00:00Z"}
+    default = {"suite": "feature", "feature": "a", "test": test, "verdict": verdict}
+    return Row(**(when | (place or cell()) | default | fields))
+
+
+def metric(place=None, median=1.0, spread=0.0, better="lower", **fields):
+    default = {"suite": "throughput", "feature": "", "workload": "w", "verdict": ""}
+    default |= {"metric": "time", "unit": "s", "median": median, "spread": spread}
+    return outcome(place, better=better, **(default | fields))
+
+
+def features(*rows):
+    table = tables.feature_table(tables.frame(rows))
+    return {str(label): list(table[label]) for label in table.columns}
+
+
+def workloads(*rows, baseline=None):
+    """{column: fields} of the only line."""
+    table = tables.workload_table(tables.frame(rows), baseline)
+    assert len(table) == 1
+    line = table.iloc[0]
+    return {label: line[label].to_dict() for label in table.columns.get_level_values(0).unique()}
+
+
+def test_every_verdict_of_a_test_has_a_place_in_the_order_and_a_mark():
+    """A verdict that is added to the records cannot be forgotten here."""
+    assert set(tables.LOUDNESS) == TEST_VERDICTS
+    assert [v for v in MARKS if v in tables.LOUDNESS] == list(tables.LOUDNESS)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        pytest.param(["pass", "pass"], "pass", id="all-pass"),
+        pytest.param(["pass", "skip"], "skip", id="a-skip-is-no-success"),
+        pytest.param(["pass", "not-run"], "not-run", id="not-run-is-no-success"),
+        pytest.param(["unsupported", "oom"], "oom", id="oom-over-unsupported"),
+        pytest.param(["crash", "fail", "wrong"], "wrong", id="wrong-is-loudest"),
+        pytest.param(["unsupported", "meteor"], "meteor", id="strange-verdict-as-loud-as-fail"),
+        pytest.param([], "not measured", id="no-test-is-unknown"),
+    ],
+)
+def test_a_feature_has_the_loudest_verdict_of_its_tests(verdicts, expected):
+    """The order is wrong, crash, fail, timeout, oom, unsupported, skip, not-run, pass."""
+    assert tables.loudest(verdicts) == expected
+
+
+def test_a_feature_without_a_row_is_not_measured():
+    """Unknown is never green and never blank."""
+    other = cell("2.11.0")
+    rows = [outcome(), outcome(other, feature="b", test="test_b.py::test")]
+    assert features(*rows) == {
+        "torch2.9.0-cu128-py3.12": ["pass", "not measured"],
+        "torch2.11.0-cu128-py3.12": ["not measured", "pass"],
+    }
+
+
+def test_the_newest_run_of_a_test_counts_wherever_it_stands():
+    """Rows come in any order; a test that passes again is not kept down by its past."""
+    assert features(outcome(day=3), outcome(verdict="fail", day=2)) == {
+        "torch2.9.0-cu128-py3.12": ["pass"]
+    }
+
+
+def test_the_newest_run_does_not_hide_another_test_of_the_feature():
+    """A later run of one test only says nothing about the other."""
+    old = outcome(verdict="wrong", test="test_a.py::other", day=1)
+    assert features(old, outcome(day=2)) == {"torch2.9.0-cu128-py3.12": ["wrong"]}
+
+
+def test_a_collection_error_is_a_line_of_its_own():
+    """What broke before any feature was known must not disappear."""
+    broken = outcome(verdict="fail", feature="", test="test_b.py", reason="SyntaxError")
+    table = tables.feature_table(tables.frame([outcome(), broken]))
+    assert list(table.index) == [("a", "a", "a"), ("b", "test_b.py", "test_b.py")]
+    assert list(table.iloc[:, 0]) == ["pass", "fail"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(cell("2.9.0"), cell("2.11.0"), id="torch-2.9-before-2.11"),
+        pytest.param(cell("2.14.0rc1"), cell("2.14.0"), id="candidate-before-release"),
+        pytest.param(cell("2.14.0.dev20260801"), cell("2.14.0"), id="nightly-before-release"),
+        pytest.param(
+            cell(variant="rocm7.2", **H200), cell(variant="rocm7.14", **H200), id="rocm-7.14-last"
+        ),
+        pytest.param(cell(python="3.9"), cell(python="3.10"), id="python-3.9-before-3.10"),
+        pytest.param(cell(variant="cpu"), cell(variant="cu128"), id="cpu-before-cuda"),
+    ],
+)
+def test_columns_are_in_the_order_of_versions(first, second):
+    """Versions sort as integers, whatever the order of the rows."""
+    table = tables.feature_table(tables.frame([outcome(second), outcome(first)]))
+    assert [label.partition(" ")[0] for label in table.columns] == [first["cell"], second["cell"]]
+
+
+@pytest.mark.parametrize(
+    ("places", "labels"),
+    [
+        pytest.param([cell()], ["torch2.9.0-cu128-py3.12"], id="alone-needs-no-more"),
+        pytest.param([cell(**CPU)], ["torch2.9.0-cu128-py3.12 @cpu"], id="cuda-build-on-a-cpu"),
+        pytest.param(
+            [cell(), cell(**CPU)],
+            ["torch2.9.0-cu128-py3.12", "torch2.9.0-cu128-py3.12 @cpu"],
+            id="gpu-and-cpu",
+        ),
+        pytest.param(
+            [cell(), cell(**{**H200, "device_model": "NVIDIA H100 80GB HBM3"})],
+            ["torch2.9.0-cu128-py3.12 @H100-80GB-HBM3", "torch2.9.0-cu128-py3.12 @H200"],
+            id="two-models",
+        ),
+        pytest.param(
+            [cell(), cell(**{**H200, "backend": "venv", "execution": "venv-cuda"})],
+            ["torch2.9.0-cu128-py3.12 @docker", "torch2.9.0-cu128-py3.12 @venv"],
+            id="two-backends",
+        ),
+        pytest.param(
+            [cell(), cell() | {"provision": "mounted"}],
+            ["torch2.9.0-cu128-py3.12 @built", "torch2.9.0-cu128-py3.12 @mounted"],
+            id="mounted-proves-less",
+        ),
+        pytest.param(
+            [cell(), cell(**{**H200, "device_model": ""})],
+            ["torch2.9.0-cu128-py3.12 @H200", "torch2.9.0-cu128-py3.12 @unknown"],
+            id="unknown-model-is-not-merged",
+        ),
+    ],
+)
+def test_a_label_says_what_tells_executions_apart(places, labels):
+    """Executions are never merged; the label has of the device only what is needed."""
+    table = tables.executions(tables.frame([outcome(place) for place in places]))
+    assert sorted(table.index) == sorted(labels)
+
+
+def test_a_test_on_the_cpu_of_a_gpu_cell_stays_in_the_column_of_the_cell():
+    """The device of one test does not make another execution."""
+    rows = [outcome(), outcome(test="test_a.py::host", device="cpu", verdict="fail")]
+    assert features(*rows) == {"torch2.9.0-cu128-py3.12": ["fail"]}
+
+
+@pytest.mark.parametrize(
+    ("better", "ratio"),
+    [pytest.param("lower", 2.0, id="half-the-time"), pytest.param("higher", 0.5, id="half-rate")],
+)
+def test_a_ratio_of_more_than_one_is_always_better(better, ratio):
+    """Direction is data: 1 s against 2 s is twice as good, 1 tok/s against 2 tok/s half."""
+    rows = [metric(median=2.0, better=better), metric(cell("2.11.0"), median=1.0, better=better)]
+    made = workloads(*rows, baseline="torch2.9.0-cu128-py3.12")
+    assert made["torch2.11.0-cu128-py3.12"]["ratio"] == ratio
+    assert made["torch2.9.0-cu128-py3.12"]["ratio"] == 1.0
+
+
+NEW = cell("2.11.0")
+H100 = cell("2.11.0", **{**H200, "device_model": "NVIDIA H100"})
+
+
+@pytest.mark.parametrize(
+    ("base", "other", "why"),
+    [
+        pytest.param(
+            metric(),
+            metric(H100),
+            "the baseline ran on cuda NVIDIA H200, this on cuda NVIDIA H100",
+            id="other-model",
+        ),
+        pytest.param(
+            metric(cell(**CPU)),
+            metric(NEW),
+            "the baseline ran on cpu Xeon 8481C, this on cuda NVIDIA H200",
+            id="other-device",
+        ),
+        pytest.param(
+            metric(cell() | {"device_model": ""}),
+            metric(NEW | {"device_model": ""}),
+            "the device model is not known",
+            id="unknown-model",
+        ),
+        pytest.param(
+            metric(),
+            metric(NEW | {"power_limit": 500.0}),
+            "the baseline had a power limit of 700 W, this 500 W",
+            id="other-power-limit",
+        ),
+        pytest.param(
+            metric(source="one"),
+            metric(NEW, source="two"),
+            "the test changed since the baseline was measured",
+            id="other-test-source",
+        ),
+        pytest.param(
+            metric(better=""),
+            metric(NEW, better=""),
+            "which direction is better is not known",
+            id="no-direction",
+        ),
+        pytest.param(metric(median=0.0), metric(NEW), "a value is not positive", id="zero"),
+        pytest.param(
+            metric(device="cpu"),
+            metric(NEW),
+            "the baseline was measured on cpu, this on cuda",
+            id="baseline-test-on-the-cpu",
+        ),
+        pytest.param(
+            metric(median=None),
+            metric(NEW),
+            "the baseline is unstable",
+            id="baseline-without-a-value",
+        ),
+        pytest.param(outcome(), metric(NEW), "the baseline is not measured", id="no-baseline"),
+    ],
+)
+def test_what_cannot_be_compared_says_why(base, other, why):
+    """No ratio is given across devices, tests or directions: it is `n/c` with the reason."""
+    made = workloads(base, other, baseline="torch2.9.0-cu128-py3.12")
+    column = made[next(label for label in made if label.startswith("torch2.11.0"))]
+    assert (column["ratio"], column["why"]) == ("n/c", why)
+
+
+def test_the_source_of_a_metric_is_that_of_its_test():
+    """A metric that does not carry a hash takes that of the outcome beside it."""
+    rows = [
+        metric(),
+        outcome(suite="throughput", feature="", workload="w", source="one"),
+        metric(NEW),
+        outcome(NEW, suite="throughput", feature="", workload="w", source="two"),
+    ]
+    made = workloads(*rows, baseline="torch2.9.0-cu128-py3.12")
+    assert made["torch2.11.0-cu128-py3.12"]["ratio"] == "n/c"
+
+
+def test_a_baseline_cell_is_taken_on_the_device_of_each_column():
+    """With a cell as baseline, GPUs are compared with the GPU and CPUs with the CPU."""
+    rows = [metric(median=4.0), metric(cell(**CPU), median=40.0)]
+    rows += [metric(NEW, median=2.0), metric(cell("2.11.0", **CPU), median=10.0)]
+    made = workloads(*rows, baseline="torch2.9.0-cu128-py3.12")
+    assert {label: fields["ratio"] for label, fields in made.items()} == {
+        "torch2.9.0-cu128-py3.12": 1.0,
+        "torch2.9.0-cu128-py3.12 @cpu": 1.0,
+        "torch2.11.0-cu128-py3.12": 2.0,
+        "torch2.11.0-cu128-py3.12 @cpu": 4.0,
+    }
+
+
+def test_a_baseline_is_always_comparable_with_itself():
+    """Two executions of the baseline on one device are each their own baseline."""
+    venv = cell(**{**H200, "backend": "venv", "execution": "venv-cuda", "device_model": ""})
+    docker = cell() | {"device_model": ""}
+    made = workloads(metric(docker), metric(venv, median=3.0), baseline="torch2.9.0-cu128-py3.12")
+    assert {label: fields["ratio"] for label, fields in made.items()} == {
+        "torch2.9.0-cu128-py3.12 @docker": 1.0,
+        "torch2.9.0-cu128-py3.12 @venv": 1.0,
+    }
+
+
+def test_a_baseline_without_results_makes_everything_not_comparable():
+    """A mistyped baseline is seen at every value, with the name that was meant."""
+    made = workloads(metric(), baseline="torch2.9.0-cu129-py3.12")
+    assert made["torch2.9.0-cu128-py3.12"]["why"] == (
+        "no results of the baseline `torch2.9.0-cu129-py3.12` "
+        "(did you mean `torch2.9.0-cu128-py3.12`?)"
+    )
+
+
+def test_a_difference_smaller_than_the_spread_says_so():
+    """Two overlapping medians keep their ratio but not the claim."""
+    rows = [metric(median=1.0, spread=0.1), metric(NEW, median=1.05, spread=0.1)]
+    made = workloads(*rows, baseline="torch2.9.0-cu128-py3.12")
+    assert made["torch2.11.0-cu128-py3.12"]["why"] == "within the spread"
+
+
+@pytest.mark.parametrize(
+    ("unit", "median", "work", "rate"),
+    [
+        pytest.param("s", 0.5, {"work.flop": 10}, (20.0, "FLOP/s"), id="flop"),
+        pytest.param("ms", 500, {"work.bytes": 10}, (20.0, "B/s"), id="bytes-in-milliseconds"),
+        pytest.param("s", 0.5, {"work.tokens": 10}, (20.0, "tok/s"), id="tokens"),
+        pytest.param("s", 0.5, {"n": 10}, (None, None), id="no-work-no-rate"),
+        pytest.param("J", 0.5, {"work.flop": 10}, (None, None), id="no-time-no-rate"),
+    ],
+)
+def test_a_rate_is_work_per_time(unit, median, work, rate):
+    """The work of a call is apart from the parameters and gives a rate where time was measured."""
+    rows = [metric(unit=unit, median=median, params=json.dumps(work | {"m": 8}))]
+    (made,) = workloads(*rows).values()
+    assert (made["rate"], made["rate_unit"]) == rate
+
+
+def test_a_value_with_a_reason_is_unstable_and_has_no_ratio():
+    """A number that its own measurement doubts is not compared."""
+    rows = [metric(), metric(NEW, reason="thermal slowdown")]
+    made = workloads(*rows, baseline="torch2.9.0-cu128-py3.12")["torch2.11.0-cu128-py3.12"]
+    assert (made["status"], made["ratio"], made["why"]) == ("unstable", None, "thermal slowdown")
+
+
+def test_a_workload_that_failed_shows_its_verdict_in_place_of_the_number():
+    """Running out of memory is a result; the number of an older run does not stand in for it."""
+    rows = [metric(), metric(NEW, day=1)]
+    oom = {"suite": "throughput", "feature": "", "workload": "w", "reason": "64 GiB"}
+    made = workloads(*rows, outcome(NEW, verdict="oom", day=2, **oom))
+    assert made["torch2.11.0-cu128-py3.12"]["status"] == "oom"
+    assert made["torch2.9.0-cu128-py3.12"]["status"] == "value"
+
+
+def test_one_root_cause_is_one_problem_over_its_columns():
+    """Tests and columns with the same signature are counted, not listed one by one."""
+    rows = [
+        outcome(place, verdict="fail", test=f"test_a.py::test[{n}]", reason=f"at 0x{n}")
+        for place in (cell(), NEW)
+        for n in range(3)
+    ]
+    rows = [Row(**{**fields_of(row), "signature": "at <addr>"}) for row in rows]
+    rows.append(outcome(test="test_a.py::fine"))
+    table = tables.problems(tables.frame(rows))
+    assert table.drop(columns=["reason", "title"]).to_dict("records") == [
+        {
+            "verdict": "fail",
+            "suite": "feature",
+            "subject": "a",
+            "tests": 3,
+            "of": 4,
+            "example": "test_a.py::test[0]",
+            "labels": ("torch2.9.0-cu128-py3.12", "torch2.11.0-cu128-py3.12"),
+        }
+    ]
+
+
+def fields_of(row):
+    return {name: getattr(row, name) for name in row.__dataclass_fields__}
+
+
+def test_the_users_tests_are_counted_by_file():
+    """Every verdict of the user's suites is counted; a file without results has no counts."""
+    rows = [outcome(suite="mine", feature="", test=f"sub/test_x.py::t{n}") for n in range(3)]
+    rows.append(outcome(suite="mine", feature="", test="sub/test_x.py::bad", verdict="crash"))
+    rows.append(outcome(NEW, suite="mine", feature="", test="test_y.py::t"))
+    table = tables.suite_table(tables.frame(rows))
+    assert table.to_dict("index") == {
+        ("mine", "sub/test_x.py"): {
+            "torch2.9.0-cu128-py3.12": {"crash": 1, "pass": 3},
+            "torch2.11.0-cu128-py3.12": {},
+        },
+        ("mine", "test_y.py"): {
+            "torch2.9.0-cu128-py3.12": {},
+            "torch2.11.0-cu128-py3.12": {"pass": 1},
+        },
+    }
+
+
+def nothing(place, verdict, reason, **fields):
+    return outcome(place, verdict, "", feature="", suite="", reason=reason, **fields)
+
+
+def test_cells_without_results_say_why_and_whose_word_it_is():
+    """Excluded is gated, an attempt that failed is measured, a broken machine proves nothing."""
+    gone = Gone(id="torch2.6.0-cu130-py3.12", rule="no-wheel", reason="none", source="x", date="d")
+    rows = [
+        nothing(cell("2.10.0"), "uninstallable", "no solution"),
+        nothing(cell("2.11.0"), "infra", "disk full"),
+        nothing(cell("2.12.0"), "no-runner", "no GPU", execution="", runner=""),
+    ]
+    ran = "run run1 on r"
+    table = tables.cell_table(tables.frame(rows), [gone])
+    assert table.drop(columns=["suite", "date"]).to_numpy().tolist() == [
+        ["torch2.6.0-cu130-py3.12", "", "excluded", "none", "gated", "no-wheel: x"],
+        [
+            "torch2.10.0-cu128-py3.12",
+            "docker-cuda",
+            "uninstallable",
+            "no solution",
+            "measured",
+            ran,
+        ],
+        ["torch2.11.0-cu128-py3.12", "docker-cuda", "infra", "disk full", "unknown", ran],
+        ["torch2.12.0-cu128-py3.12", "", "no-runner", "no GPU", "gated", "run run1"],
+    ]
+
+
+def test_suites_that_failed_alike_are_one_line():
+    """An environment that could not be made is said once, not for every suite."""
+    row = fields_of(nothing(cell(), "uninstallable", "no solution"))
+    rows = [Row(**{**row, "suite": suite}) for suite in ("feature", "throughput")]
+    table = tables.cell_table(tables.frame(rows))
+    assert list(table["suite"]) == ["feature+throughput"]
+
+
+@pytest.mark.parametrize(
+    ("day", "listed"),
+    [
+        pytest.param(2, True, id="newer-than-the-results"),
+        pytest.param(1, False, id="results-came-after"),
+        pytest.param(None, False, id="a-retry-of-the-same-run-gave-results"),
+    ],
+)
+def test_a_failed_attempt_is_listed_until_results_come(day, listed):
+    """Old results stay in the tables, but that the newest try gave none is said."""
+    results = outcome(day=1 if listed else 2)
+    day = day or 2
+    table = tables.cell_table(tables.frame([results, nothing(cell(), "infra", "x", day=day)]))
+    assert (len(table) == 1) is listed
+
+
+def test_a_column_says_when_what_it_shows_was_measured():
+    """The time and driver of results that newer ones replaced are not those of the column."""
+    rows = [outcome(day=1, driver="570.1"), outcome(day=3, driver="580.2")]
+    rows.append(outcome(day=2, driver="575.3", test="test_a.py::other"))
+    (record,) = tables.executions(tables.frame(rows)).to_dict("records")
+    assert (record["first"], record["last"], record["driver"]) == (
+        "2026-11-02T00:00:00Z",
+        "2026-11-03T00:00:00Z",
+        "575.3, 580.2",
+    )
+
+
+def test_the_summary_begins_with_the_loudest():
+    """The first sentence has the worst news first and ends with what was not tested."""
+    rows = [outcome(), outcome(verdict="wrong", feature="b", test="test_b.py::t"), metric()]
+    rows.append(nothing(NEW, "infra", "x"))
+    assert tables.summary(tables.frame(rows)).sentence == (
+        "1 WRONG, 1 pass (2 features in 1 execution); 1 measurement; without results: 1 infra."
+    )
+
+
+def test_no_rows_make_empty_tables():
+    """A fresh clone has nothing to show, which is no error."""
+    made = tables.build([])
+    assert made.summary.sentence == "No results."
+    for table in (made.features, made.workloads, made.suites, made.problems, made.cells):
+        assert table.empty
