@@ -44,6 +44,11 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None
     except BrokenPipeError:  # `| head` is no error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return errors.OK
+    except OSError as error:  # a disk that is full, wherever it was noticed
+        print(f"matrix: {error}; what finished is kept", file=sys.stderr)
+        return errors.InfrastructureError.exit_code
+    except KeyboardInterrupt:
+        return errors.INTERRUPTED
     return code
 
 
@@ -190,7 +195,8 @@ def _planned(
     known = workspace.store.newest()
     plan = make_plan(
         cells, suites, machine, known,
-        backend=name, excluded=workspace.expansion.excluded, rerun=arguments.rerun,
+        backend=name, excluded=workspace.expansion.excluded,
+        rerun=arguments.rerun, waivers=profile.waivers,
     )  # fmt: skip
     return plan, machine, make_backend
 
@@ -332,7 +338,9 @@ def _print_tables(arguments: argparse.Namespace, workspace: Workspace, entries: 
     text = markdown.render(made)
     (out / "README.md").write_text(text, encoding="utf-8")
     csvfiles.write(made, out)
-    if getattr(arguments, "format", "terminal") == "markdown":
+    if arguments.json:
+        pass  # the tables are written all the same
+    elif getattr(arguments, "format", "terminal") == "markdown":
         print(text)
     else:
         width = shutil.get_terminal_size((160, 24)).columns
@@ -372,5 +380,7 @@ def _publish(arguments: argparse.Namespace, workspace: Workspace) -> int:
     entries = {entry.key: entry for run in tracked for entry in run.entries if entry.is_evidence}
     arguments.out = workspace.results
     _print_tables(arguments, workspace, list(entries.values()))
+    if arguments.json:
+        _print_json({"run": target.name, "published": os.fspath(target)})
     print(f"published: {target}", file=sys.stderr)
     return errors.OK

@@ -64,9 +64,10 @@ class Exclude:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Suite:
-    """A set of tests run in a cell: pytest tests or one command."""
+    """A set of tests run in a cell: pytest tests or one command, which runs in `folder`."""
 
     name: str
+    folder: Path = Path()
     tests: tuple[Path, ...] = ()
     command: tuple[str, ...] = ()
     source: str = ""
@@ -80,12 +81,22 @@ class Suite:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Waiver:
+    """A problem the user accepts: it is shown with its reason and never makes an exit code."""
+
+    matches: Predicate
+    feature: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
     """A named selection of cells and suites."""
 
     name: str
     select: tuple[str, ...] = ()
     suites: tuple[str, ...] = BUILTIN_SUITES
+    waivers: tuple[Waiver, ...] = ()
     baseline: str = ""
 
 
@@ -194,6 +205,7 @@ def _suites(data: Mapping[str, Any], folder: Path) -> dict[str, Suite]:
         defaults = {k: float(item[k]) for k in ("timeout", "test_timeout") if k in item}
         suites[name] = Suite(
             name=name,
+            folder=folder.resolve(),
             # inside a source archive the tests' paths are relative to its root
             tests=tuple(Path(t) if source else (folder / t).resolve() for t in tests),
             command=strings(item.get("command")),
@@ -215,6 +227,14 @@ def _profiles(data: Mapping[str, Any]) -> dict[str, Profile]:
             name=name,
             select=tuple(item.get("select", ())),
             suites=tuple(item.get("suites", BUILTIN_SUITES)),
+            waivers=tuple(
+                Waiver(
+                    matches=compile_selection(waiver["select"]),
+                    feature=waiver["feature"],
+                    reason=waiver["reason"],
+                )
+                for waiver in item.get("waivers", ())
+            ),
             baseline=item.get("baseline", ""),
         )
     return profiles
@@ -242,13 +262,7 @@ def _meaning(data: Mapping[str, Any], raw: Mapping[str, Any], folder: Path) -> I
         yield from _suite(f"suites.{name}", name, item, raw["suites"][name], folder)
     known = [*BUILTIN_SUITES, *(raw["suites"] if isinstance(raw.get("suites"), dict) else ())]
     for name, item in data.get("profiles", {}).items():
-        for number, text in enumerate(item.get("select", ())):
-            yield from _selection(f"profiles.{name}.select[{number}]", text)
-        if item.get("baseline"):
-            yield from _selection(f"profiles.{name}.baseline", item["baseline"])
-        for suite in item.get("suites", ()):
-            if suite not in known:
-                yield f"profiles.{name}.suites: no suite `{suite}`; {schema.hint(suite, known)}"
+        yield from _profile(f"profiles.{name}", item, known)
     for name, item in data.get("runners", {}).items():
         if item.get("slots", 1) < 1:
             yield f"runners.{name}.slots: at least 1, got {item['slots']}"
@@ -332,6 +346,18 @@ def _variant(path: str, variant: str, versions: list[str]) -> Iterator[str]:
     elif versions and not any(variant in facts.builds()[v] for v in versions):
         lists = "; ".join(f"torch {v} has {', '.join(facts.published(v))}" for v in versions)
         yield f"{path}: `{variant}` was never published: {lists}"
+
+
+def _profile(path: str, item: Mapping[str, Any], suites: list[str]) -> Iterator[str]:
+    for number, text in enumerate(item.get("select", ())):
+        yield from _selection(f"{path}.select[{number}]", text)
+    for number, waiver in enumerate(item.get("waivers", ())):
+        yield from _selection(f"{path}.waivers[{number}].select", waiver["select"])
+    if item.get("baseline"):
+        yield from _selection(f"{path}.baseline", item["baseline"])
+    for suite in item.get("suites", ()):
+        if suite not in suites:
+            yield f"{path}.suites: no suite `{suite}`; {schema.hint(suite, suites)}"
 
 
 def _specifier(path: str, text: str) -> Iterator[str]:

@@ -4,16 +4,19 @@ import datetime
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Protocol
 
 from matrix.backends import Backend, CellFailed, Environment
+from matrix.definition import Waiver
 from matrix.locks import evidence_hash
 from matrix.plan import Job, SuiteRun
-from matrix.records import NOT_EVIDENCE, Reading, Row, read_probe, read_suite
+from matrix.records import BAD, NOT_EVIDENCE, WAIVED, Reading, Row, read_probe, read_suite
 from matrix.store import Bundle, Entry, utc_now
 
 
@@ -83,7 +86,10 @@ def _prepare(job: Job, site: Site, folder: Path) -> tuple[Environment, dict[str,
         with site.turn(False):  # noqa: FBT003  one meaning, by position
             environment = site.backend.provision(job, folder, lambda s: site.watcher.stage(key, s))
             site.watcher.stage(key, "probe")
+            probing = time.monotonic()
             site.backend.probe(job, environment, folder)
+        stages = {**environment.stages, "probe": time.monotonic() - probing}
+        environment = replace(environment, stages=stages)
         probe = read_probe(folder / "probe.json")
         if mismatch := identity(job, probe):
             raise CellFailed("infra", mismatch)  # noqa: TRY301  one way for all failures
@@ -108,10 +114,11 @@ def identity(job: Job, probe: Mapping[str, Any]) -> str:
         raise CellFailed("build-failed", f"`import torch` failed: {str(errors[0])[:300]}")
     release = str(probe["torch"]).partition("+")[0]
     variant = probed_variant(probe)
+    python = ".".join(str(probe.get("python")).split(".")[:2])
     checks = (
         ("torch", release, cell.torch),
         ("variant", variant, cell.variant),
-        ("Python", ".".join(str(probe.get("python")).split(".")[:2]), cell.python.rstrip("t")),
+        ("Python", python + "t" * bool(probe.get("free_threaded")), cell.python),
         ("device", probe.get("device"), cell.device),
     )
     wrong = [f"{name} is {have}, not {want}" for name, have, want in checks if have != want]
@@ -168,10 +175,10 @@ def _suite(
     seconds = time.monotonic() - clock
     base = _base(job, run, site, environment, probe, started)
     reading = read_suite(out, base) if failure is None else _reading(failure, base)
+    reading = waive(reading, job.waivers)
     entry = _entry(job, run, site, started, seconds, reading, base)
-    if environment.stages:
-        stages = {**environment.stages, "tests": seconds}
-        entry = replace(entry, stages={name: round(value, 3) for name, value in stages.items()})
+    stages = {**environment.stages, "tests": seconds}
+    entry = replace(entry, stages={name: round(value, 3) for name, value in stages.items()})
     site.bundle.commit(out, entry, reading.rows)
     site.watcher.finished(key, reading.counts, entry.reason, seconds)
     return entry
@@ -184,7 +191,7 @@ def _failed(job: Job, run: SuiteRun, failure: CellFailed, site: Site, folder: Pa
     for log in (*folder.glob("*.log"), *folder.glob("probe.json")):
         shutil.copy(log, out / log.name)
     base = _base(job, run, site, None, read_probe(folder / "probe.json"), started)
-    reading = _reading(failure, base)
+    reading = waive(_reading(failure, base), job.waivers)
     entry = _entry(job, run, site, started, 0.0, reading, base)
     site.bundle.commit(out, entry, reading.rows)
     key = f"{job.id}:{run.suite.name}"
@@ -196,6 +203,19 @@ def _failed(job: Job, run: SuiteRun, failure: CellFailed, site: Site, folder: Pa
 def _reading(failure: CellFailed, base: Mapping[str, Any]) -> Reading:
     row = Row(**{**base, "verdict": failure.verdict, "reason": failure.reason})
     return Reading(rows=(row,), counts={failure.verdict: 1}, complaints=(), complete=True)
+
+
+def waive(reading: Reading, waivers: Sequence[Waiver]) -> Reading:
+    """Mark wrong results that the user accepts; they keep their verdict and count as `waived`."""
+    rows = []
+    for row in reading.rows:
+        reason = next((w.reason for w in waivers if fnmatchcase(row.feature, w.feature)), "")
+        if reason and row.verdict in BAD:
+            rows.append(replace(row, waiver=reason, reason=f"{row.reason} [waived: {reason}]"))
+        else:
+            rows.append(row)
+    counts = Counter(WAIVED if row.waiver else row.verdict for row in rows if row.verdict)
+    return replace(reading, rows=tuple(rows), counts=dict(counts))
 
 
 def _entry(

@@ -1,6 +1,5 @@
 """Which cell an existing interpreter is, for the `host` backend."""
 
-import json
 import tempfile
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from matrix.cells import Cell
 from matrix.errors import InputError
 from matrix.execution import probed_variant
 from matrix.process import cell_environment, run
+from matrix.records import read_probe
 from matrix.workspace import Workspace
 
 PROBE_TIMEOUT = 180.0
@@ -23,9 +23,11 @@ def cell_of(python: Path, workspace: Workspace) -> Cell:
         try:
             done = run([python, "-m", "matrix.inside.probe", out], env=env,
                        timeout=PROBE_TIMEOUT, stop=workspace.stop)  # fmt: skip
-            probe = json.loads(out.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise InputError(f"`{python}` cannot be probed", [str(error)]) from None
+        probe = read_probe(out)
+    if not probe:
+        raise InputError(f"`{python}` cannot be probed", [done.last_line or "it left no report"])
     problems = []
     if not probe.get("torch"):
         problems.append(f"`import torch` failed: {(probe.get('errors') or [done.last_line])[0]}")

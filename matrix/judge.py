@@ -24,11 +24,14 @@ class Finding:
 
 
 def compare(before: Iterable[Row], now: Iterable[Row]) -> list[Finding]:
-    """Findings over all tests of `now`; rows of infrastructure faults are never a baseline."""
+    """Findings over all tests of `now`.
+
+    Infrastructure faults are never a baseline, and what the user waived is no finding.
+    """
     old = {_key(row): row for row in before if row.verdict and row.verdict not in NOT_EVIDENCE}
     findings = []
     for row in now:
-        if not row.verdict or row.verdict in NOT_EVIDENCE:
+        if not row.verdict or row.waiver or row.verdict in NOT_EVIDENCE:
             continue
         was = old.get(_key(row))
         change = _change(was.verdict if was else "", row.verdict)

@@ -11,8 +11,9 @@ from typing import Any, Literal
 from matrix import resources
 from matrix.accelerators import ACCELERATORS
 from matrix.cells import Cell, Excluded
-from matrix.definition import BUILTIN_SUITES, Suite
+from matrix.definition import BUILTIN_SUITES, Suite, Waiver
 from matrix.locks import environment_key, requirements_of
+from matrix.records import WAIVED
 from matrix.runners import Inventory, RunnerInfo
 from matrix.store import Entry
 
@@ -43,6 +44,7 @@ class Job:
     runner: str
     environment: str
     suites: tuple[SuiteRun, ...]
+    waivers: tuple[Waiver, ...] = ()
     no_runner: str = ""
 
     @property
@@ -147,6 +149,7 @@ def make_plan(
     backend: BackendName,
     excluded: tuple[Excluded, ...] = (),
     rerun: Rerun = "stale",
+    waivers: Sequence[Waiver] = (),
 ) -> Plan:
     """Decide for every selected cell and suite whether it runs; nothing disappears."""
     runner = inventory.local
@@ -178,6 +181,7 @@ def make_plan(
                         runner=runner.name,
                         environment=environment,
                         suites=tuple(sorted(runs, key=lambda r: r.suite.exclusive)),
+                        waivers=tuple(w for w in waivers if w.matches(cell.fields)),
                         no_runner=refusal,
                     )
                 )
@@ -206,7 +210,9 @@ def _why(entry: Entry | None, wanted: str, rerun: Rerun, refusal: str) -> str:
         return "" if refusal else "a runner is there now"
     if not entry.is_evidence:
         return f"{entry.verdict or 'incomplete'} last time: {entry.reason}".rstrip(": ")
-    bad = entry.verdict or any(v not in {"pass", "skip", "unsupported"} for v in entry.counts)
+    bad = entry.verdict or any(
+        v not in {"pass", "skip", "unsupported", WAIVED} for v in entry.counts
+    )
     return "failed last time" if rerun == "failed" and bad else ""
 
 

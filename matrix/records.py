@@ -42,6 +42,7 @@ TEST_VERDICTS = frozenset(
     {"pass", "wrong", "unsupported", "fail", "crash", "timeout", "oom", "skip", "not-run"}
 )
 BAD = frozenset({"wrong", "fail", "crash", "timeout", "oom", "uninstallable", "build-failed"})
+WAIVED = "waived"
 NOT_EVIDENCE = frozenset({"infra", "not-run"})
 _PROBE_TEXT = ("torch", "python", "accelerator", "device", "cuda", "hip", "rocm", "driver")
 
@@ -84,6 +85,7 @@ class Row:
     verdict: str = ""
     reason: str = ""
     signature: str = ""
+    waiver: str = ""
     duration: float | None = None
     metric: str = ""
     unit: str = ""
@@ -149,9 +151,9 @@ def read_suite(folder: Path, base: Mapping[str, Any]) -> Reading:
     end: dict[str, Any] | None = None
     for event in events:
         kind, test = event.get("event"), text(event.get("id"))
-        if kind == "item":
+        if kind == "item" and test:
             collected.append(test)
-        elif kind == "start":
+        elif kind == "start" and test:
             started.add(test)
         elif kind == "outcome":
             verdict = text(event.get("verdict"))

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import jinja2
 
 from matrix import facts, resources
-from matrix.accelerators import ACCELERATORS
+from matrix.accelerators import ACCELERATORS, accelerator_of
 from matrix.cells import Cell
 from matrix.definition import TEST_TOOLS, Definition, Suite
 from matrix.errors import InputError
@@ -25,7 +25,7 @@ _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _CLAUSE = r" ?(?:===?|~=|!=|[<>]=?) ?[0-9A-Za-z.*+!_-]+"
 _PATTERNS: Mapping[str, re.Pattern[str]] = {
     "torch": re.compile(_VERSION, re.ASCII),
-    "variant": re.compile(r"cpu|[a-z]{1,8}\d+(?:\.\d+)*", re.ASCII),
+    "variant": re.compile(r"cpu|(?:cu|rocm)\d+(?:\.\d+)*", re.ASCII),
     "python": re.compile(r"3\.\d{1,2}t?", re.ASCII),
     "image": re.compile(
         rf"(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::\d{{1,5}})?/)?{_COMPONENT}(?:/{_COMPONENT})*"
@@ -102,35 +102,27 @@ def render(
 ) -> str:
     """Render the Dockerfile of a cell; raises `InputError` with every value that may not enter.
 
-    `env` may override the base (`base_image`). The build context must hold each layer's lock
-    (`layers`) and a folder `payload`.
+    `env` may override the base (`base_image`). The build context must hold the lock of each of
+    `layers` and a folder `payload`.
     """
-    steps = layers(cell, suites)
-    image = base_image(cell, definition, env)
-    default = cell.variant == facts.default_variant(cell.torch)
-    index = "" if default else f"{definition.pytorch_index}/{cell.variant}"
-    if problems := list(_problems(cell, steps, image, index)):
+    if problems := list(_problems(cell, definition, suites, env)):
         raise InputError(f"`{cell.id}` cannot become a Dockerfile:", problems)
-    toolkit = ACCELERATORS[cell.accelerator].toolkit(cell.variant)
-    text: str = (
-        _templates()
-        .get_template(f"{cell.accelerator}.Dockerfile.j2")
-        .render(
-            id=cell.id,
-            torch=cell.torch,
-            variant=cell.variant,
-            python=cell.python,
-            accelerator=cell.accelerator,
-            toolkit=toolkit,
-            wanted=requirement(cell.torch, cell.variant, default=default),
-            image=image,
-            tools=DEFAULT_TOOLS,
-            index=index,
-            layers=steps,
-            uid=UID,
-        )
+    default = cell.variant == facts.default_variant(cell.torch)
+    template = _templates().get_template(f"{cell.accelerator}.Dockerfile.j2")
+    return template.render(
+        id=cell.id,
+        torch=cell.torch,
+        variant=cell.variant,
+        python=cell.python,
+        accelerator=cell.accelerator,
+        toolkit=ACCELERATORS[cell.accelerator].toolkit(cell.variant),
+        wanted=requirement(cell.torch, cell.variant, default=default),
+        image=base_image(cell, definition, env),
+        tools=DEFAULT_TOOLS,
+        index="" if default else f"{definition.pytorch_index}/{cell.variant}",
+        layers=layers(cell, suites),
+        uid=UID,
     )
-    return text
 
 
 def _templates() -> jinja2.Environment:
@@ -146,23 +138,29 @@ def _templates() -> jinja2.Environment:
     return environment
 
 
-def _problems(cell: Cell, steps: tuple[Layer, ...], image: str, index: str) -> Iterator[str]:
+def _problems(
+    cell: Cell, definition: Definition, suites: tuple[Suite, ...], env: Mapping[str, str]
+) -> Iterator[str]:
     """Yield every value that does not have the shape it must have."""
     values = [
         ("torch", "torch", cell.torch),
         ("variant", "variant", cell.variant),
         ("python", "python", cell.python),
+        ("matrix.pytorch_index", "index", definition.pytorch_index),
     ]
-    if image:
-        values.append((f"base image of {cell.accelerator}", "image", image))
-    else:
-        yield (
-            f"base image: no official image has Python {cell.python}; name one as "
-            f"`{cell.accelerator}` in [images]"
-        )
-    if index:
-        values.append(("matrix.pytorch_index", "index", index))
-    values += [(f"{s.name} layer", "requirement", r) for s in steps for r in s.requirements]
+    values += [("companion", "requirement", c) for c in cell.companions]
+    for suite in suites:
+        where = f"suites.{suite.name}.requirements"
+        values += [(where, "requirement", r) for r in suite.requirements]
+    if accelerator_of(cell.variant):
+        image = base_image(cell, definition, env)
+        if image:
+            values.append((f"base image of {cell.accelerator}", "image", image))
+        else:
+            yield (
+                f"python: the official images have no {cell.python}; name one that has it as "
+                f"`{cell.accelerator}` in [images]"
+            )
     for place, kind, value in values:
         if not _PATTERNS[kind].fullmatch(value):
-            yield f"{place}: `{value!r}` is not {_SHAPES[kind]}"
+            yield f"{place}: {value!r} is not {_SHAPES[kind]}"

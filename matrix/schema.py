@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
 
-Kind = Literal["string", "strings", "number", "integer", "boolean", "table", "variants"]
+Kind = Literal["string", "strings", "number", "integer", "boolean", "table", "variants", "waivers"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,12 +66,18 @@ SUITE = {
 PROFILE = {
     "select": key("strings", doc="cells of the profile, selections"),
     "suites": key("strings", doc="suites of the profile"),
+    "waivers": key(
+        "waivers",
+        doc="accepted problems: `{select = …, feature = …, reason = …}`, never an exit code",
+    ),
     "baseline": key("string", doc="cell id that throughput ratios are given against"),
 }
 MATRIX = {
     "python": key("strings", doc="Python versions of releases that name none"),
     "pytorch_index": key("string", doc="mirror of the PyTorch wheel index"),
 }
+
+WAIVER = ("select", "feature", "reason")
 
 # section -> (how it is written, keys)
 SECTIONS: Mapping[str, tuple[Literal["table", "array", "named"], Mapping[str, Key]]] = {
@@ -99,6 +105,17 @@ def _is_variants(value: object) -> bool:
     return isinstance(value, list) and all(one(item) for item in value)
 
 
+def _is_waivers(value: object) -> bool:
+    def one(item: object) -> bool:
+        return (
+            isinstance(item, dict)
+            and set(item) == set(WAIVER)
+            and all(isinstance(text, str) and text for text in item.values())
+        )
+
+    return isinstance(value, list) and all(one(item) for item in value)
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -113,6 +130,7 @@ _CHECKS: Mapping[Kind, tuple[Callable[[object], bool], str]] = {
         lambda v: isinstance(v, dict) and all(isinstance(x, str) for x in v.values()),
         "a table of strings",
     ),
+    "waivers": (_is_waivers, "a list of tables with select, feature and reason"),
     "variants": (_is_variants, "a list of variants or `{first_available = [...]}`"),
 }
 
@@ -198,6 +216,15 @@ def sound(data: Mapping[str, Any]) -> dict[str, Any]:
 
 _STRINGS = {"type": "array", "items": {"type": "string"}}
 _JSON: Mapping[Kind, dict[str, Any]] = {
+    "waivers": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {name: {"type": "string"} for name in WAIVER},
+            "required": list(WAIVER),
+            "additionalProperties": False,
+        },
+    },
     "string": {"type": "string"},
     "strings": _STRINGS,
     "number": {"type": "number"},

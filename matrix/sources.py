@@ -34,7 +34,8 @@ def unpacked(source: str, folder: Path, env: Mapping[str, str]) -> Path:
             try:
                 _unpack(_fetch(source, place, env), place / "tree")
             except (OSError, tarfile.TarError, LookupError, ValueError) as error:
-                message = f"the source archive of `{source}` cannot be had: {error}"
+                why = " ".join(str(error).split())
+                message = f"the source archive of `{source}` cannot be had: {why}"
                 raise SourceError(message) from error
             (place / "done").touch()
     roots = [path for path in (place / "tree").iterdir() if path.is_dir()]

@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,14 +116,24 @@ def _sync(folder: Path) -> None:
             os.close(descriptor)
 
 
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "schema": int,
+    "seconds": (int, float),
+    "stages": dict,
+    "counts": dict,
+    "complaints": list,
+}
+
+
 def _entry(data: object) -> Entry | None:
     """Make an entry of parsed JSON; None where it is damaged or of another schema."""
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         return None
     known = {name: value for name, value in data.items() if name in Entry.__dataclass_fields__}
+    if not all(isinstance(value, _KINDS.get(name, str)) for name, value in known.items()):
+        return None
     try:
-        known["complaints"] = tuple(known.get("complaints", ()))
-        return Entry(**known)
+        return Entry(**{**known, "complaints": tuple(known.get("complaints", ()))})
     except TypeError:
         return None
 
@@ -130,7 +141,7 @@ def _entry(data: object) -> Entry | None:
 def _load(path: Path) -> Any:  # noqa: ANN401  JSON
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -172,18 +183,19 @@ class Store:
 
     def runs(self) -> list[RunInfo]:
         """All runs, oldest first; a finished run is read from its run.json alone."""
-        found = []
+        paths: dict[str, Path] = {}
         for folder in self.folders:
             for path in folder.iterdir() if folder.is_dir() else ():
                 if path.is_dir() and not path.name.startswith("."):
-                    found.append(self._run(path))  # noqa: PERF401  a comprehension reads worse
-        return sorted(found, key=lambda run: run.id)
+                    paths.setdefault(path.name, path)  # a published run is the local one's copy
+        return [self._run(paths[name]) for name in sorted(paths)]
 
     @staticmethod
     def _run(path: Path) -> RunInfo:
         data = _load(path / RUN_FILE)
-        if isinstance(data, dict):
-            entries = tuple(e for e in map(_entry, data.get("executions", ())) if e)
+        listed = data.get("executions") if isinstance(data, dict) else None
+        if isinstance(listed, list):
+            entries = tuple(e for e in map(_entry, listed) if e)
         else:
             entries = tuple(_scan(path))
         return RunInfo(path=path, id=path.name, finished=data is not None, entries=entries)
@@ -220,7 +232,8 @@ class Store:
             for folder in self.folders:
                 path = folder / entry.run / "cells" / "/".join(entry.key) / ROWS_FILE
                 if path.is_file():
-                    rows += read_rows(path)
+                    with suppress(OSError, ValueError, TypeError):  # Arrow's errors are ValueErrors
+                        rows += read_rows(path)
                     break
         return rows
 

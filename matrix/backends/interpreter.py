@@ -113,7 +113,7 @@ class Interpreter:
                 reason = f"`{suite.source}` has no {', '.join(missing)} in its source archive"
                 raise CellFailed("infra", reason)
             return folder, tuple(folder / test for test in suite.tests)
-        first = suite.tests[0] if suite.tests else Path.cwd()
+        first = suite.tests[0] if suite.tests else suite.folder
         return (first if first.is_dir() else first.parent), suite.tests
 
 

@@ -102,14 +102,14 @@ def first_line(text: str) -> str:
     return ""
 
 
-def _plain(value: Any, limit: int) -> Any:
+def _plain(value: object, limit: int) -> object:
     """``value`` as strict JSON: no NaN, no infinity, no foreign object, no text over ``limit``."""
     if isinstance(value, dict):
         return {
             str(key): item if key == "id" else _plain(item, limit) for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
-        items: List[Any] = [_plain(item, limit) for item in value]
+        items: List[object] = [_plain(item, limit) for item in value]
         return items[: max(limit // 16, 1)]
     if isinstance(value, float):
         return value if math.isfinite(value) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict, NamedTuple, Tuple
+from typing import Dict, NamedTuple, Tuple
 
 KINDS = ("pytest", "command")
 
@@ -48,7 +48,7 @@ def read_job(path: str) -> Job:
         return parse_job(json.load(file))
 
 
-def parse_job(data: Any) -> Job:
+def parse_job(data: object) -> Job:
     """Check a decoded job; unknown keys are errors, so that a typo is never a default."""
     if not isinstance(data, dict):
         raise JobError("a job must be a JSON object")
@@ -72,8 +72,7 @@ def parse_job(data: Any) -> Job:
     if wrong:
         raise JobError("; ".join(wrong))
     lists = {
-        key: tuple(data.get(key) or ())
-        for key in ("tests", "command", "pytest_args", "companions")
+        key: tuple(data.get(key) or ()) for key in ("tests", "command", "pytest_args", "companions")
     }
     env = {str(key): str(value) for key, value in (data.get("env") or {}).items()}
     return Job(**{**data, **lists, "env": env, "cwd": data.get("cwd") or ""})

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 NVML_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
 
@@ -35,7 +38,7 @@ def device_kind() -> str:
 _KIND: list[str] = []
 
 
-def _ask_kind(torch: Any) -> str:
+def _ask_kind(torch: ModuleType) -> str:
     # Asked through NVML: asking the runtime itself would spoil CUDA for tests that fork later.
     before = os.environ.get(NVML_CHECK)
     os.environ[NVML_CHECK] = "1"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor
+    from torch import Generator, Tensor, dtype
+    from torch import device as Device  # noqa: N812 - beside parameters called device
 
 
 class WrongNumbers(AssertionError):  # noqa: N818 - the verdict is called `wrong`
@@ -25,10 +26,12 @@ class Ledger:
         self.clear()
 
     def clear(self) -> None:
+        """Begin a test."""
         self.error: float | None = None
         self.tolerance: float | None = None
 
     def note(self, error: float, tolerance: float) -> None:
+        """Remember a check if it is the nearest to its tolerance so far."""
         if self.error is None or _share(error, tolerance) > _share(self.error, self.tolerance):
             self.error, self.tolerance = error, tolerance
 
@@ -61,12 +64,12 @@ def assert_close(
     error = (got - want).abs().where(finite, want.new_zeros(()))
     allowed = (atol + rtol * want.abs()).where(finite, want.new_full((), math.inf))
     share = (error / allowed).where(error > 0, want.new_zeros(()))
-    worst = share.flatten().argmax().item()
+    worst = int(share.flatten().argmax().item())
     worst_error, worst_allowed = error.flatten()[worst].item(), allowed.flatten()[worst].item()
     LEDGER.note(worst_error, worst_allowed)
     bad = int((error > allowed).sum().item())
     if bad:
-        at = _index(int(worst), tuple(got.shape))
+        at = _index(worst, tuple(got.shape))
         _fail(
             f"{bad} of {got.numel()} elements are off, worst at {at}: got {got[at].item():.9g},"
             f" expected {want[at].item():.9g}, error {worst_error:.3g} > {worst_allowed:.3g}"
@@ -95,7 +98,9 @@ def assert_relative(actual: Tensor, expected: Tensor, *, limit: float, why: str 
         )  # fmt: skip
 
 
-def randn(rng: Generator, *shape: int, device: Any = "cpu", dtype: Any = None) -> Tensor:
+def randn(
+    rng: Generator, *shape: int, device: Device | str = "cpu", dtype: dtype | None = None
+) -> Tensor:
     """Standard normal values of ``rng`` (always drawn on the CPU, so alike on every device)."""
     import torch  # noqa: PLC0415 - not every user of this package has torch
 
@@ -103,7 +108,7 @@ def randn(rng: Generator, *shape: int, device: Any = "cpu", dtype: Any = None) -
     return values.to(dtype=dtype or torch.float32).to(device)
 
 
-def poisoned(*shape: int, device: Any, dtype: Any) -> Tensor:
+def poisoned(*shape: int, device: Device | str, dtype: dtype) -> Tensor:
     """An output buffer full of NaN (or the smallest integer), so that unwritten parts show."""
     import torch  # noqa: PLC0415 - not every user of this package has torch
 

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Iterator
 
 import pytest
 
@@ -82,7 +82,7 @@ def measure(request: pytest.FixtureRequest) -> Iterator[Measure]:
 
 def _obey_supervisor() -> None:
     """Show where it hangs on SIGUSR1, and die with the supervisor even if that is killed."""
-    if hasattr(faulthandler, "register"):
+    if hasattr(faulthandler, "register") and sys.__stderr__ is not None:
         faulthandler.register(signal.SIGUSR1, file=sys.__stderr__, all_threads=True, chain=False)
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

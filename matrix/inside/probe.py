@@ -11,15 +11,20 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from typing import Any, Callable, Dict, List
+from typing import TYPE_CHECKING, Any, Callable, Dict, List
 
 from matrix.inside import companions
 from matrix.inside.machine import device_kind, usable_cores
 
+if TYPE_CHECKING:
+    from types import ModuleType
+
 SCHEMA = 1
 COMMAND_SECONDS = 20.0
 # Instruction sets that decide which kernels torch picks on a CPU.
-FLAGS = re.compile(r"^(avx2|avx512(f|bw|vl|_vnni|_bf16|_fp16)|avx_vnni|amx_\w+|sve2?|bf16|i8mm|asimd)$")
+FLAGS = re.compile(
+    r"^(avx2|avx512(f|bw|vl|_vnni|_bf16|_fp16)|avx_vnni|amx_\w+|sve2?|bf16|i8mm|asimd)$"
+)
 
 Identity = Dict[str, Any]
 
@@ -87,10 +92,10 @@ def of_torch_nothing() -> Identity:
     return {**nothing, "accelerator": "cpu", "device": "cpu", "devices": [], "arch_list": []}
 
 
-def of_torch(torch: Any, errors: List[str]) -> Identity:
+def of_torch(torch: ModuleType, errors: List[str]) -> Identity:
     """What torch says of its build and its devices; what it cannot say is null and an error."""
 
-    def ask(what: str, question: Callable[[], Any], default: Any = None) -> Any:
+    def ask(what: str, question: Callable[[], object], default: object = None) -> object:
         try:
             return question()
         except Exception as error:  # noqa: BLE001 - one odd answer must not cost the others
@@ -108,22 +113,24 @@ def of_torch(torch: Any, errors: List[str]) -> Identity:
         "rocm": getattr(version, "rocm", None),
         "git_version": getattr(version, "git_version", None),
         "debug": bool(getattr(version, "debug", False)),
-        "cxx11_abi": ask("cxx11_abi", lambda: bool(torch._C._GLIBCXX_USE_CXX11_ABI)),
+        "cxx11_abi": ask("cxx11_abi", lambda: bool(torch.compiled_with_cxx11_abi())),
         "accelerator": "rocm" if hip else "cuda" if version.cuda else "cpu",
         "device": ask("device", device_kind, "cpu"),
         "devices": ask("devices", lambda: _devices(torch), []),
         "driver": driver.get("driver"),
         "power_limit_w": driver.get("power_limit_w"),
         "arch_list": ask("arch_list", lambda: list(torch.cuda.get_arch_list()), []),
-        "cudnn": ask("cudnn", lambda: torch.backends.cudnn.version()),
+        "cudnn": ask("cudnn", torch.backends.cudnn.version),
         "nccl": ask("nccl", lambda: _nccl(torch)),
-        "triton": _version("triton") or _version("pytorch-triton") or _version("pytorch-triton-rocm"),
+        "triton": _version("triton")
+        or _version("pytorch-triton")
+        or _version("pytorch-triton-rocm"),
         "numpy": _version("numpy"),
-        "threads": ask("threads", lambda: torch.get_num_threads()),
+        "threads": ask("threads", torch.get_num_threads),
     }
 
 
-def _devices(torch: Any) -> List[Identity]:
+def _devices(torch: ModuleType) -> List[Identity]:
     if not torch.cuda.is_available():
         return []
     found = []
@@ -144,7 +151,7 @@ def _devices(torch: Any) -> List[Identity]:
     return found
 
 
-def _nccl(torch: Any) -> str | None:
+def _nccl(torch: ModuleType) -> str | None:
     if not torch.distributed.is_available() or not torch.distributed.is_nccl_available():
         return None
     return ".".join(str(part) for part in torch.cuda.nccl.version())
@@ -155,7 +162,11 @@ def _driver(hip: str | None) -> Identity:
     if hip:
         text = _first(_read("/sys/module/amdgpu/version"))
         return {"driver": text or None, "power_limit_w": None}
-    query = ["nvidia-smi", "--query-gpu=driver_version,power.limit", "--format=csv,noheader,nounits"]
+    query = [
+        "nvidia-smi",
+        "--query-gpu=driver_version,power.limit",
+        "--format=csv,noheader,nounits",
+    ]
     words = [word.strip() for word in _first(_run(query)).split(",")]
     try:
         return {"driver": words[0] or None, "power_limit_w": float(words[1])}
@@ -178,7 +189,8 @@ def _cpu() -> Identity:
 def _compiler() -> str | None:
     for name in (os.environ.get("CXX", ""), "g++", "clang++", "c++"):
         if name and shutil.which(name):
-            return f"{os.path.basename(name)} {_first(_run([name, '-dumpfullversion', '-dumpversion']))}"
+            version = _first(_run([name, "-dumpfullversion", "-dumpversion"]))
+            return f"{os.path.basename(name)} {version}".strip()
     return None
 
 

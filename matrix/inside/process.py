@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import IO, Dict, List
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -86,9 +87,7 @@ class Child:
         )
         self.pid = self._process.pid
         assert self._process.stdout is not None
-        self._relay = threading.Thread(
-            target=_relay, args=(self._process.stdout, log), daemon=True
-        )
+        self._relay = threading.Thread(target=_relay, args=(self._process.stdout, log), daemon=True)
         self._relay.start()
 
     def wait(self, seconds: float) -> int | None:
@@ -120,10 +119,8 @@ class Child:
         return code
 
     def _signal_group(self, number: int) -> None:
-        try:
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
-        except (ProcessLookupError, PermissionError):
-            pass
 
 
 def adopt_orphans() -> None:
@@ -139,11 +136,9 @@ def end_orphans() -> None:
         if not orphans:
             return
         for pid in orphans:
-            try:
+            with suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-            except (ProcessLookupError, ChildProcessError):
-                pass
 
 
 def signal_name(code: int) -> str | None:

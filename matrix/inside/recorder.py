@@ -220,7 +220,7 @@ def _refusals(item: pytest.Item) -> List[marks.Refusal]:
     return [refusal for row in rows for refusal in row.kwargs["refusals"]]
 
 
-def _collect_text(report: Any) -> str:
+def _collect_text(report: pytest.CollectReport) -> str:
     longrepr = report.longrepr
     if isinstance(longrepr, tuple):
         return str(longrepr[2]).replace("Skipped: ", "", 1)

@@ -6,20 +6,21 @@ import json
 import os
 import sys
 import time
-from typing import Any, Dict, List
+from typing import TYPE_CHECKING, Dict, List
 
 from matrix.inside import companions
 from matrix.inside.events import REASON_LIMIT, Event, EventFile, EventReader, clip
-from matrix.inside.job import Job
 from matrix.inside.machine import usable_cores
 from matrix.inside.process import GRACE, Child, Log, signal_name
+
+if TYPE_CHECKING:
+    from matrix.inside.job import Job
 
 POLL = 0.05
 POISONED = 86
 USAGE_ERROR = 4
 STOP_GRACE = 0.5
 ABOUT = ("feature", "workload", "title", "params", "source")
-COMMAND_ID = "command"
 
 
 class Suite:
@@ -78,7 +79,7 @@ class Suite:
         )
         return env
 
-    def outcome(self, nodeid: str, verdict: str, reason: str, **more: Any) -> None:
+    def outcome(self, nodeid: str, verdict: str, reason: str, **more: object) -> None:
         """Write an outcome that only the supervisor can know."""
         event: Event = {"event": "outcome", "id": nodeid, "verdict": verdict}
         event["reason"] = clip(reason, REASON_LIMIT)
@@ -118,45 +119,6 @@ class Suite:
         )
 
 
-class CommandSuite(Suite):
-    """A command of the user's: one outcome, by its exit status."""
-
-    def execute(self) -> tuple[str, str]:
-        if self.late():
-            self.outcome(COMMAND_ID, "not-run", self.late())
-            return self.ending(), self.late()
-        job = self.job
-        try:
-            child = Child(list(job.command), job.cwd or job.out, self.environment(), self.log)
-        except OSError as error:
-            self.outcome(COMMAND_ID, "fail", f"cannot be started: {error}")
-            return "uncollectable", f"cannot be started: {error}"
-        start = {"event": "start", "id": COMMAND_ID, "at": time.time(), "pid": child.pid}
-        self.events.write(start)
-        limit = min(job.test_timeout, job.deadline)
-        code = child.wait(POLL)
-        while code is None:
-            ran = time.monotonic() - child.started
-            if self.late() or ran > limit:
-                code = self.end_child(child)
-                why = self.late() or f"did not end within {limit:g} s"
-                self._settle(child, code, "timeout", f"{why}; {self.log.last_line()}")
-                return (self.ending(), why) if self.late() else ("complete", "")
-            code = child.wait(POLL)
-        child.finish()
-        name = signal_name(code)
-        verdict = "crash" if name else "fail" if code else "pass"
-        ended = f"ended by {name}: " if name else f"exit status {code}: " if code else ""
-        self._settle(child, code, verdict, ended + self.log.last_line())
-        return "complete", ""
-
-    def _settle(self, child: Child, code: int, verdict: str, reason: str) -> None:
-        why = verdict if verdict in ("crash", "timeout") else "finished"
-        self.process_event(child, code, why)
-        seconds = round(time.monotonic() - child.started, 3)
-        self.outcome(COMMAND_ID, verdict, reason, duration=seconds)
-
-
 class PytestSuite(Suite):
     """A folder of tests, run by pytest with the plugin in as many processes as it takes."""
 
@@ -171,6 +133,7 @@ class PytestSuite(Suite):
         self.broken: Dict[str, str] = {}
 
     def execute(self) -> tuple[str, str]:
+        """Run it; returns status and reason of the ``end`` event."""
         self.check_companions()
         first = True
         while first or self.remaining():

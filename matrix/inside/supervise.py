@@ -10,11 +10,15 @@ import sys
 import tempfile
 import threading
 import time
-from types import FrameType
+from typing import TYPE_CHECKING
 
-from matrix.inside.job import Job, read_job
+from matrix.inside.commands import CommandSuite
+from matrix.inside.job import read_job
 from matrix.inside.process import adopt_orphans, end_orphans
-from matrix.inside.suite import CommandSuite, PytestSuite, Suite
+from matrix.inside.suite import PytestSuite, Suite
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 
 def main(argv: list[str] | None = None) -> int:

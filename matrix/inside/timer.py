@@ -6,7 +6,7 @@ import math
 import statistics
 import sys
 import time
-from typing import Any, Callable, Dict, List, Mapping
+from typing import Any, Callable, Dict, List, Mapping, TypeVar
 
 import pytest
 
@@ -16,6 +16,8 @@ ROUND_SECONDS = {"cpu": 0.002, "cuda": 0.010}
 WARM_SECONDS = {"cpu": 0.6, "cuda": 3.0}
 MEASURE_SECONDS = 1.5
 STEADY = 0.02
+
+Result = TypeVar("Result")
 
 
 def synchronised() -> float:
@@ -66,7 +68,7 @@ class Measure:
         self.record(metric, samples, unit="s", better="lower", work=work, params=more)
         return samples
 
-    def once(self, call: Callable[[], Any], *, metric: str) -> Any:
+    def once(self, call: Callable[[], Result], *, metric: str) -> Result:
         """Time a single ``call``, such as the first one of a compiled function."""
         begun = synchronised()
         result = call()

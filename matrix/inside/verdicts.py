@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import re
 from dataclasses import dataclass
-from typing import Mapping, Sequence
+from typing import TYPE_CHECKING, Mapping, Sequence
 
 from matrix.inside.events import REASON_LIMIT, clip, first_line
-from matrix.inside.marks import Refusal
 from matrix.inside.numerics import WrongNumbers
+
+if TYPE_CHECKING:
+    from matrix.inside.marks import Refusal
 
 # Texts of RuntimeErrors by which torch says that memory ran out without its own type for it.
 OUT_OF_MEMORY = re.compile(
@@ -17,6 +19,7 @@ OUT_OF_MEMORY = re.compile(
     r"|(CUDA|HIP) out of memory|hipErrorOutOfMemory|CUDA error: out of memory"
     r"|CUBLAS_STATUS_ALLOC_FAILED"
 )
+REFUSAL_LIMIT = 160
 IMPORT_SKIP = re.compile(r"could not import ['\"]([\w.]+)['\"](?:: (.*))?", re.DOTALL)
 NO_MODULE = re.compile(r"No module named ['\"]([\w.]+)['\"]")
 
@@ -42,7 +45,7 @@ def of_error(error: BaseException, phase: str, refusals: Sequence[Refusal]) -> V
     if phase == "call":
         for refusal in refusals:
             if refusal.matches(error):
-                return Verdict("unsupported", f"{clip(reason, 240)} (source: {refusal.source})")
+                return Verdict("unsupported", f"{_head(reason)} (source: {refusal.source})")
         return Verdict("fail", reason)
     return Verdict("fail", clip(f"in {phase}: {reason}", REASON_LIMIT))
 
@@ -90,6 +93,11 @@ def describe(error: BaseException) -> str:
     text = first_line(_text(error))
     name = type(error).__name__
     return clip(f"{name}: {text}" if text else name, REASON_LIMIT)
+
+
+def _head(reason: str) -> str:
+    """The beginning of a refusal: what follows it are lists of backends and advice."""
+    return reason if len(reason) <= REFUSAL_LIMIT else f"{reason[:REFUSAL_LIMIT]}..."
 
 
 def _text(error: BaseException) -> str:

@@ -44,9 +44,7 @@ def test_custom_op(device, rng):
 
     from torch._inductor.compile_fx import compile_fx as inductor  # noqa: PLC0415 - slow
 
-    compiled = torch.compile(
-        lambda x: operator(x.sin(), 0.5) * 2, backend=count, fullgraph=True
-    )
+    compiled = torch.compile(lambda x: operator(x.sin(), 0.5) * 2, backend=count, fullgraph=True)
     x = randn(rng, 40, 8)
     expected = (x.double().sin() ** 2 + 0.5) * 2
     assert_close(compiled(x.to(device)), expected, rtol=1e-5, atol=1e-5, why="float32 elementwise")
@@ -67,8 +65,12 @@ def test_custom_op(device, rng):
 def test_infer_schema():
     """Types, defaults and mutated arguments end up in the schema."""
 
+    # Optional, not a string: the schema is inferred from the annotations, also on Python 3.8.
     def kernel(
-        out: torch.Tensor, x: torch.Tensor, scale: Optional[float] = None, size: int = 4
+        out: torch.Tensor,
+        x: torch.Tensor,
+        scale: Optional[float] = None,
+        size: int = 4,  # noqa: FA100
     ) -> None:
         pass
 

@@ -10,7 +10,7 @@ from matrix.inside import assert_close, feature, randn
 def deterministic():
     """Deterministic algorithms on for one test."""
     before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(mode=True)
     yield
     torch.use_deterministic_algorithms(before)
 

@@ -24,7 +24,9 @@ def test_values_live_on_the_device(device, rng):
     there = values.to(device)
     assert there.device.type == device.type
     assert_close(there.cpu(), values.double(), rtol=0, atol=0, why="a copy")
-    assert_close((there + there).cpu(), values.double() * 2, rtol=0, atol=0, why="doubling is exact")
+    assert_close(
+        (there + there).cpu(), values.double() * 2, rtol=0, atol=0, why="doubling is exact"
+    )
 
 
 @feature("device", "Device and vendor detection")
@@ -32,7 +34,7 @@ def test_absent_device_is_refused(device):
     """Without a device torch says so, and does not compute somewhere else in silence."""
     if device.type == "cuda":
         pytest.skip("a device is there")
-    with pytest.raises((AssertionError, RuntimeError), match="CUDA|HIP|NVIDIA|compiled"):
+    with pytest.raises((AssertionError, RuntimeError), match=r"CUDA|HIP|NVIDIA|compiled"):
         torch.zeros(1, device="cuda")
 
 

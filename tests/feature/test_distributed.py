@@ -34,7 +34,7 @@ def run_ranks(backend, folder, world=2):
         for rank in ranks:
             rank.kill()
     for rank, output in zip(ranks, outputs):
-        print(output)
+        sys.stdout.write(output)
         last = (output.strip().splitlines() or ["no output"])[-1]
         if rank.returncode == WRONG:
             raise WrongNumbers(last, error=float("nan"), tolerance=0.0)

@@ -31,7 +31,9 @@ def test_replay(device, rng):
         assert_close(out, expected, rtol=1e-4, atol=1e-4, why="float32, sums over 64 terms")
 
 
-@feature("cuda-graphs-pool", "Graphs of several batch sizes in one memory pool", needs=["accelerator"])
+@feature(
+    "cuda-graphs-pool", "Graphs of several batch sizes in one memory pool", needs=["accelerator"]
+)
 def test_shared_pool(device, rng):
     """Captured from large to small as the engines do; replayed in another order."""
     pool = torch.cuda.graph_pool_handle()

@@ -10,12 +10,14 @@ import sys
 import textwrap
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 ROOT = Path(__file__).resolve().parents[2]
-Events = "list[dict[str, Any]]"
 
 
 class Ran:
@@ -316,7 +318,11 @@ def test_a_crashed_feature_keeps_its_row(supervise: Callable[..., Ran]) -> None:
 
     event = ran.outcomes["test_it.py::test_boom[64]"]
     assert event["verdict"] == "crash"
-    assert (event["feature"], event["title"], event["params"]) == ("boom", "Explosions", {"size": 64})
+    assert (event["feature"], event["title"], event["params"]) == (
+        "boom",
+        "Explosions",
+        {"size": 64},
+    )
     assert len(event["source"]) == 12
     assert "SIGABRT" in event["reason"]
 
@@ -363,9 +369,7 @@ def test_a_crash_while_collecting(supervise: Callable[..., Ran], call: str) -> N
         pytest.param({"test_a.py": "def test_a(): pass"}, "unrecognized arguments", id="usage"),
     ],
 )
-def test_nothing_to_run(
-    supervise: Callable[..., Ran], files: dict[str, str], reason: str
-) -> None:
+def test_nothing_to_run(supervise: Callable[..., Ran], files: dict[str, str], reason: str) -> None:
     """A suite without a single test is no success."""
     args = ["--no-such-option"] if "test_a.py" in files else []
 
@@ -432,7 +436,8 @@ def test_a_broken_companion(supervise: Callable[..., Ran]) -> None:
 def test_a_broken_companion_is_found_beforehand(tmp_path: Path) -> None:
     """Installed but broken is told from not installed."""
     (tmp_path / "sickly.py").write_text("raise OSError('libfoo.so: undefined symbol: _ZN3c10')")
-    code = "import json;from matrix.inside.companions import check;" + (
+    code = (
+        "import json;from matrix.inside.companions import check;"
         "print(json.dumps([check(n) for n in ('sickly', 'no-such-package', 'pytest')]))"
     )
     env = environment(PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}")
@@ -494,9 +499,7 @@ def test_monstrous_texts_are_cut(supervise: Callable[..., Ran]) -> None:
         pytest.param("echo zzz; sleep 100", "timeout", "did not end within 2 s; zzz", id="hang"),
     ],
 )
-def test_commands(
-    supervise: Callable[..., Ran], command: str, verdict: str, reason: str
-) -> None:
+def test_commands(supervise: Callable[..., Ran], command: str, verdict: str, reason: str) -> None:
     """A command is one test, judged by its exit status and quoted by its last line."""
     ran = supervise(kind="command", command=["sh", "-c", command], test_timeout=2)
 

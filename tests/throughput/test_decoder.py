@@ -25,7 +25,7 @@ def model(device, rng):
     """A decoder with random weights; ``rng`` has seeded torch."""
     with torch.device(device):
         decoder = Decoder(SHAPES[device.type]).to(DTYPE[device.type]).eval()
-    return decoder.requires_grad_(False)
+    return decoder.requires_grad_(requires_grad=False)
 
 
 def check(step, model, device, rng):

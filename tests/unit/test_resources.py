@@ -11,9 +11,9 @@ def test_what_travels_into_cells_is_there():
 
 
 def test_an_installed_package_carries_its_own(tmp_path, monkeypatch):
-    (tmp_path / "_data" / "tests" / "feature").mkdir(parents=True)
+    (tmp_path / "_data" / "tests").mkdir(parents=True)
     monkeypatch.setattr(resources, "PACKAGE", tmp_path)
-    assert resources.suite_tests("feature") == tmp_path / "_data" / "tests" / "feature"
+    assert resources._data.__wrapped__("tests") == tmp_path / "_data" / "tests"  # past the cache
 
 
 def test_sources_come_in_a_stable_order_without_caches(tmp_path):

@@ -37,7 +37,7 @@ try:
     dist.broadcast(sent, src=1)
     assert_close(sent, parts[1].double(), rtol=0, atol=0, why="a copy")
 except WrongNumbers as error:
-    print(f"rank {rank}: {error}")
+    sys.stdout.write(f"rank {rank}: {error}\n")
     sys.exit(3)
 finally:
     dist.destroy_process_group()

@@ -9,7 +9,6 @@ import sys
 import torch
 from torch._dynamo.utils import counters
 
-
 CONSTANT = float(sys.argv[2])
 
 
@@ -22,14 +21,11 @@ x = torch.linspace(-2, 2, 64, device=sys.argv[1]).reshape(4, 16)
 out = torch.compile(scale_and_shift)(x)
 inductor = counters["inductor"]
 known = any(name.startswith("fxgraph_cache") for name in inductor)
-print(
-    json.dumps(
-        {
-            "hits": inductor["fxgraph_cache_hit"] if known else None,
-            "misses": inductor["fxgraph_cache_miss"] if known else None,
-            "bypasses": inductor["fxgraph_cache_bypass"] if known else None,
-            "out": out.tolist(),
-            "expected": scale_and_shift(x.double().cpu()).tolist(),
-        }
-    )
-)
+found = {
+    "hits": inductor["fxgraph_cache_hit"] if known else None,
+    "misses": inductor["fxgraph_cache_miss"] if known else None,
+    "bypasses": inductor["fxgraph_cache_bypass"] if known else None,
+    "out": out.tolist(),
+    "expected": scale_and_shift(x.double().cpu()).tolist(),
+}
+sys.stdout.write(json.dumps(found) + "\n")

@@ -1,0 +1,96 @@
+# Cell torch2.13.0-cpu-py3.11, rendered by torch-matrix from cpu.Dockerfile.j2: edit that.
+# Context: locks/torch.txt locks/tools.txt (pins with hashes), payload/ (tests).
+# TOOLS has /uv and, where a network needs them, /wheels and /site: uv/uv.toml, certificates and
+# apt.conf, named by SSL_CERT_FILE and APT_CONFIG. It is mounted, never copied.
+ARG BASE=python:3.11-slim-bookworm
+ARG TOOLS=ghcr.io/astral-sh/uv:0.8
+
+FROM ${TOOLS} AS tools
+# makes what the image lacks: it needs no shell, and a mount needs its source
+WORKDIR /site
+WORKDIR /wheels
+
+FROM ${BASE}
+ENV LANG=C.UTF-8
+# cells run without root; caches and some releases ask for the account's name and home
+RUN useradd --uid 10001 --create-home matrix \
+ && install -d -o matrix -g matrix /results
+
+# torch.compile and triton need a compiler and Python's headers; a base that has them stays as it is
+ARG APT_CONFIG
+# hadolint ignore=DL3008
+RUN --mount=type=tmpfs,target=/run/build \
+    --mount=type=bind,from=tools,source=/site,target=/run/build/site \
+    set -eu; \
+    include="$(python3.11 -c 'import sysconfig; print(sysconfig.get_path("include"))')"; \
+    set --; \
+    command -v g++ >/dev/null || set -- g++; \
+    test -f "${include}/Python.h" || set -- "$@" python3.11-dev; \
+    test "$#" -eq 0 || { \
+        apt-get update; \
+        apt-get install -y --no-install-recommends "$@"; \
+        rm -rf /var/lib/apt/lists/*; \
+    }
+
+# arguments, not ENV: they steer this build and stay out of the image
+ARG UV_PYTHON_DOWNLOADS=never
+RUN --mount=type=tmpfs,target=/run/build \
+    --mount=type=bind,from=tools,source=/uv,target=/run/build/uv \
+    /run/build/uv venv --no-config --no-cache --python 3.11 /opt/venv
+ENV VIRTUAL_ENV=/opt/venv \
+    PATH=/opt/venv/bin:${PATH}
+
+# CPU: nothing but torch's wheel
+# hashes in the locks make a mixed choice of indexes safe; an empty UV_INDEX leaves this one out
+ARG UV_INDEX=https://download.pytorch.org/whl/cpu
+ARG UV_INDEX_STRATEGY=unsafe-best-match
+# a cache mount is another filesystem
+ARG UV_LINK_MODE=copy
+ARG UV_CACHE_DIR=/run/build/cache
+ARG UV_FIND_LINKS=/run/build/wheels
+ARG XDG_CONFIG_DIRS=/run/build/site
+ARG SSL_CERT_FILE
+# torch: torch==2.13.0+cpu, numpy
+RUN --mount=type=tmpfs,target=/run/build \
+    --mount=type=bind,from=tools,source=/uv,target=/run/build/uv \
+    --mount=type=bind,from=tools,source=/site,target=/run/build/site \
+    --mount=type=bind,from=tools,source=/wheels,target=/run/build/wheels \
+    --mount=type=cache,id=torch-matrix-uv,target=/run/build/cache \
+    --mount=type=bind,source=locks/torch.txt,target=/run/build/lock.txt \
+    /run/build/uv pip install --no-deps --require-hashes -r /run/build/lock.txt
+# tools: pytest, pytest-benchmark
+RUN --mount=type=tmpfs,target=/run/build \
+    --mount=type=bind,from=tools,source=/uv,target=/run/build/uv \
+    --mount=type=bind,from=tools,source=/site,target=/run/build/site \
+    --mount=type=bind,from=tools,source=/wheels,target=/run/build/wheels \
+    --mount=type=cache,id=torch-matrix-uv,target=/run/build/cache \
+    --mount=type=bind,source=locks/tools.txt,target=/run/build/lock.txt \
+    /run/build/uv pip install --no-deps --require-hashes -r /run/build/lock.txt
+
+# byte-compiled once here, not by every process of a read-only cell; where torch.compile does not
+# import, its tests say so, not the build
+RUN --mount=type=tmpfs,target=/tmp \
+    export HOME=/tmp PYTHONDONTWRITEBYTECODE=''; \
+    python -c 'import torch' && { python -c 'import torch._inductor.compile_fx' || true; }
+
+# what someone installs by hand in a kept cell must not bring another torch
+RUN printf '%s\n' 'torch==2.13.0+cpu' > /opt/constraints.txt
+ENV PIP_CONSTRAINT=/opt/constraints.txt \
+    UV_CONSTRAINT=/opt/constraints.txt \
+    PYTHONPATH=/opt/payload \
+    HOME=/home/matrix \
+    USER=matrix
+ARG BASE
+LABEL org.opencontainers.image.title="torch-matrix cell" \
+      org.opencontainers.image.source="https://github.com/torch-matrix/torch-matrix" \
+      org.opencontainers.image.base.name="${BASE}" \
+      org.opencontainers.image.ref.name="torch2.13.0-cpu-py3.11" \
+      org.opencontainers.image.version="2.13.0" \
+      torch-matrix.cell="torch2.13.0-cpu-py3.11" \
+      torch-matrix.variant="cpu" \
+      torch-matrix.python="3.11"
+USER 10001:10001
+WORKDIR /home/matrix
+
+# last: a changed test changes nothing above
+COPY payload /opt/payload

@@ -1,0 +1,323 @@
+"""Arguments, printing, exit codes: the commands as a user calls them, on recorded artefacts."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from matrix import cli, errors
+from matrix.backends.replay import ReplayBackend
+from matrix.store import Store
+
+ONE_CELL = """
+[[torch]]
+version = "2.6.0"
+variants = ["cpu"]
+python = ["3.11"]
+[profiles.default]
+suites = ["feature"]
+"""
+REPLAY = ("--backend", "replay")
+
+
+@pytest.fixture
+def outcome(world):
+    return world.outcome
+
+
+@pytest.fixture
+def replay(run_cli, record, matrix_file):
+    """Run one cell on these recorded outcomes."""
+    matrix_file(ONE_CELL)
+
+    def call(*events, options=(), probe=None):
+        recording = record(*events, probe=probe)
+        return run_cli("run", *REPLAY, "--recording", recording, *options)
+
+    return call
+
+
+def test_a_run_of_passing_tests_ends_0(replay, outcome):
+    done = replay(outcome("test_a.py::t", feature="bf16", title="bfloat16"))
+    assert done.code == errors.OK
+    assert "bfloat16" in done.out
+    assert "wrong results: none" in done.err
+
+
+def test_failures_without_a_baseline_are_first_seen_and_end_0(replay, outcome):
+    done = replay(outcome("t", "fail", reason="boom"))
+    assert done.code == errors.OK
+    assert "wrong results: 1 first-seen" in done.err
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "before", "now", "code"),
+    [
+        pytest.param("new", "pass", "fail", 1, id="new-and-new"),
+        pytest.param("new", "pass", "wrong", 1, id="new-wrong-numbers"),
+        pytest.param("new", "fail", "fail", 0, id="new-but-known"),
+        pytest.param("new", "fail", "pass", 0, id="new-but-mended"),
+        pytest.param("any", "fail", "fail", 1, id="any-and-known"),
+        pytest.param("any", "fail", "pass", 0, id="any-but-mended"),
+        pytest.param("any", "pass", "unsupported", 0, id="any-but-refused"),
+        pytest.param("never", "pass", "crash", 0, id="never"),
+    ],
+)
+def test_which_wrong_results_end_1(replay, outcome, fail_on, before, now, code):
+    replay(outcome("t", before))
+    done = replay(outcome("t", now), options=("--rerun", "all", "--fail-on", fail_on))
+    assert done.code == code
+    if before == "pass" and now in {"fail", "wrong", "crash"}:
+        assert f"NEW    torch2.6.0-cpu-py3.11 t: {now}" in done.err
+
+
+def test_a_second_run_does_nothing_and_says_why(replay, outcome):
+    replay(outcome("t"))
+    done = replay(outcome("t"))
+    assert done.code == errors.OK
+    assert done.out.startswith(
+        "fresh  torch2.6.0-cpu-py3.11 replay-cpu feature: recipe unchanged since 2"
+    )
+    assert done.err.startswith("nothing to do: 1 suite(s) are fresh. Tables: ")
+
+
+def test_a_fresh_failure_still_ends_1_where_any_failure_does(replay, outcome):
+    replay(outcome("t", "fail"))
+    assert replay(outcome("t", "fail"), options=("--fail-on", "any")).code == 1
+    assert replay(outcome("t", "fail")).code == errors.OK
+
+
+def test_a_plan_says_what_a_run_would_do(replay, outcome, run_cli):
+    recording = replay(outcome("t")) and None
+    del recording
+    fresh = run_cli("plan", *REPLAY)
+    assert (fresh.code, fresh.out.split(":")[0]) == (
+        0, "fresh  torch2.6.0-cpu-py3.11 replay-cpu feature",
+    )  # fmt: skip
+    again = run_cli("plan", *REPLAY, "--rerun", "all")
+    assert again.out.startswith("run    torch2.6.0-cpu-py3.11 replay-cpu feature: asked for; about")
+    assert again.err.startswith("1 job(s) on ")
+
+
+def test_a_mistaken_environment_is_infrastructure_and_tried_again(replay, outcome, world):
+    other = {**world.probe_of(), "torch": "2.7.0+cpu"}
+    done = replay(outcome("t"), probe=other)
+    assert done.code == errors.InfrastructureError.exit_code
+    again = replay(outcome("t"))
+    assert again.code == errors.OK
+    assert "wrong results: none" in again.err
+
+
+def test_a_cell_without_a_device_is_a_row_and_not_run_again(run_cli, matrix_file, record):
+    matrix_file(ONE_CELL.replace('["cpu"]', '["rocm6.2.4"]'))
+    arguments = ("run", *REPLAY, "--recording", record())
+    done = run_cli(*arguments)
+    assert done.code == errors.OK
+    assert "no rocm device on runner `local`" in done.out
+    again = run_cli(*arguments)
+    assert again.out.startswith("fresh  torch2.6.0-rocm6.2.4-py3.11 replay-rocm feature")
+
+
+def test_mistakes_of_the_file_end_2_with_all_of_them(run_cli, matrix_file):
+    path = matrix_file("[[torch]]\nversion = '2.66.0'\nvariant = ['cpu']")
+    done = run_cli("list")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"matrix: `{path}` has 2 mistake(s):\n"
+        "  - torch[0].variant: unknown key; did you mean `variants`?\n"
+        "  - torch[0].version: torch 2.66.0 does not exist in the facts of 2026-11-22; "
+        "did you mean `2.6.0`?\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["list", "--select", "torch=2"], "the selection cannot be read:\n  - expected "
+                     "one of == != < <= > >= ~ after `torch` at column 6 of `torch=2`",
+                     id="selection"),
+        pytest.param(["run", "--profile", "defualt"], "no profile `defualt`\n"
+                     "  - did you mean `default`?", id="profile"),
+        pytest.param(["run", "--suite", "featur"], "the suites cannot be run:\n"
+                     "  - no suite `featur`; did you mean `feature`?", id="suite"),
+        pytest.param(["plan", "--slots", "0"], "--slots:\n  - at least 1, got 0", id="slots"),
+        pytest.param(["run", "--backend", "host"], "`--backend host` needs `--python`\n"
+                     "  - name an interpreter with torch", id="host-without-python"),
+        pytest.param(["explain", "nonsense"], "`nonsense` is no cell id\n"
+                     "  - write torch2.13.0-cu130-py3.12\n  - known: torch2.6.0-cpu-py3.11",
+                     id="explain"),
+    ],
+)  # fmt: skip
+def test_input_that_is_wrong_ends_2(run_cli, matrix_file, arguments, message):
+    matrix_file(ONE_CELL)
+    done = run_cli(*arguments)
+    assert (done.code, done.err) == (2, f"matrix: {message}\n")
+
+
+def test_an_unknown_run_ends_2(run_cli, matrix_file):
+    matrix_file(ONE_CELL)
+    done = run_cli("report", "20200101T000000Z-abcdef")
+    assert done.code == 2
+    assert "no run `20200101T000000Z-abcdef` in " in done.err
+
+
+def test_a_missing_file_ends_2(run_cli, tmp_path):
+    done = run_cli("list")
+    assert done.code == 2
+    assert done.err.startswith(f"matrix: no matrix file at `{tmp_path / 'matrix.toml'}`")
+
+
+@pytest.mark.parametrize("command", ["list", "plan", "run"])
+def test_nothing_selected_ends_3(run_cli, matrix_file, command):
+    matrix_file(ONE_CELL)
+    done = run_cli(command, "--select", "torch>3")
+    assert (done.code, done.out) == (3, "")
+    assert done.err == (
+        "matrix: no cell matches `torch>3`; matrix.toml has 1 (such as torch2.6.0-cpu-py3.11); "
+        "`python -m matrix list --all` shows them\n"
+    )
+
+
+def test_a_report_of_nothing_ends_3(run_cli, matrix_file, tmp_path):
+    matrix_file(ONE_CELL)
+    done = run_cli("report")
+    assert done.code == 3
+    assert f"no results in `{tmp_path / 'results'}` yet" in done.err
+
+
+def test_results_that_cannot_be_written_end_4(replay, outcome, tmp_path):
+    (tmp_path / "results").write_text("a file where the folder should be")
+    done = replay(outcome("t"))
+    assert done.code == 4
+    assert "cannot be written" in done.err
+    assert "free it or use `--results`" in done.err
+
+
+def test_a_disk_that_fills_up_ends_4_and_keeps_what_finished(replay, outcome, monkeypatch):
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("matrix.execution.shutil.copy", full)
+    done = replay(outcome("t"))
+    assert done.code == 4
+    assert "No space left on device" in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_130_and_keeps_what_finished(
+    run_cli, record, matrix_file, world, monkeypatch, tmp_path, number
+):
+    """The first cell's suite was nearly done and is kept; the second cell is not begun."""
+    matrix_file(ONE_CELL.replace('"2.6.0"', '["2.6.0", "2.7.0"]'))
+    for cell in ("torch2.6.0-cpu-py3.11", "torch2.7.0-cpu-py3.11"):
+        recording = record(world.outcome("t"), cell=cell)
+    run_suite = ReplayBackend.run_suite
+
+    def interrupted(self, *arguments):
+        run_suite(self, *arguments)
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(ReplayBackend, "run_suite", interrupted)
+    done = run_cli("run", *REPLAY, "--recording", recording, "--slots", "1")
+    assert done.code == errors.INTERRUPTED
+    assert f"matrix: {number.name}: stopping, what finished is kept" in done.err
+    [run] = Store(tmp_path / "results").runs()
+    assert ([e.counts for e in run.entries], run.finished) == ([{"pass": 1}], True)
+
+
+def test_a_second_ctrl_c_does_not_wait(run_cli, matrix_file, monkeypatch):
+    matrix_file(ONE_CELL)
+
+    def twice(*_arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(cli, "_list", twice)
+    assert run_cli("list").code == errors.INTERRUPTED
+
+
+def test_a_signal_handler_is_given_back(run_cli, matrix_file):
+    matrix_file(ONE_CELL)
+    before = signal.getsignal(signal.SIGINT)
+    run_cli("list")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_listing_shows_cells_and_says_why_others_are_none(run_cli, matrix_file):
+    matrix_file(ONE_CELL.replace('["3.11"]', '["3.11", "3.14"]'))
+    done = run_cli("list")
+    assert done.out == "torch2.6.0-cpu-py3.11\n"
+    assert done.err == (
+        "\n1 combination(s) are no cell:\n  torch2.6.0-cpu-py3.14: python: no wheel for Python "
+        "3.14; wheels are for 3.9 to 3.13\n"
+    )
+
+
+def test_a_build_that_runs_elsewhere_says_so(run_cli, matrix_file):
+    matrix_file("[[torch]]\nversion = '2.6.0'\ndevice = 'cpu'")
+    assert run_cli("list").out == "torch2.6.0-cu124-py3.11  (tests run on cpu)\n"
+
+
+def test_every_command_prints_json(replay, outcome, run_cli, tmp_path):
+    """One JSON document on stdout, whatever the command; prose goes to stderr."""
+    made = replay(outcome("t", "fail"), options=("--json",))
+    run = json.loads(made.out)
+    assert run["executions"][0]["counts"] == {"fail": 1}
+    assert run["findings"][0]["change"] == "first-seen"
+    fresh = json.loads(replay(outcome("t"), options=("--json",)).out)
+    assert (fresh["run"], fresh["fresh"][0]["run"]) == (None, run["run"])
+    assert json.loads(run_cli("list", "--json").out)["cells"][0]["torch"] == "2.6.0"
+    assert json.loads(run_cli("plan", "--json", *REPLAY).out)["jobs"] == []
+    assert json.loads(run_cli("explain", "torch2.6.0-cpu-py3.11", "--json").out)["is"] == "cell"
+    assert json.loads(run_cli("schema", "--json").out)["type"] == "object"
+    [row] = json.loads(run_cli("report", "--json").out)
+    assert (row["test"], row["verdict"]) == ("t", "fail")
+    published = json.loads(run_cli("report", "--json", "--publish", "latest").out)
+    assert published["published"] == str(tmp_path / "results" / "runs" / run["run"])
+
+
+def test_a_report_is_markdown_and_csv_too(replay, outcome, run_cli, tmp_path):
+    replay(outcome("t", feature="bf16", title="bfloat16"))
+    done = run_cli("report", "--format", "markdown", "--out", tmp_path / "out")
+    assert done.code == 0
+    assert "bfloat16" in done.out
+    assert (tmp_path / "out" / "README.md").read_text() == done.out.rstrip("\n") or done.out
+    assert list((tmp_path / "out").glob("*.csv"))
+
+
+def test_a_published_run_goes_to_the_tracked_tables(replay, outcome, run_cli, tmp_path):
+    replay(outcome("t", feature="bf16", title="bfloat16"))
+    done = run_cli("report", "--publish", "latest")
+    assert done.code == 0
+    assert "published: " in done.err
+    assert "bfloat16" in (tmp_path / "results" / "README.md").read_text()
+    assert len(list((tmp_path / "results" / "runs").iterdir())) == 1
+
+
+def test_a_recording_that_lacks_the_cell_is_a_row(run_cli, matrix_file, tmp_path):
+    matrix_file(ONE_CELL)
+    (tmp_path / "empty").mkdir()
+    done = run_cli("run", *REPLAY, "--recording", tmp_path / "empty")
+    assert "`empty` has no record of torch2.6.0-cpu-py3.11 on cpu" in done.out
+
+
+def test_a_closed_pipe_is_no_error_of_ours(run_cli, matrix_file, monkeypatch):
+    """As in `matrix list | head -1`."""
+    matrix_file(ONE_CELL)
+
+    def closed(*_args, **_kwargs):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("builtins.print", closed)
+    monkeypatch.setattr(os, "dup2", lambda *_: None)
+    monkeypatch.setattr("sys.stdout.fileno", lambda: 1, raising=False)
+    assert run_cli("list").code == 0
+
+
+def test_the_help_explains_every_exit_code(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+    assert all(f"  {code:<4} {meaning}" in text for code, meaning in errors.EXIT_CODES.items())

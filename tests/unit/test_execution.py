@@ -1,0 +1,204 @@
+"""One job through its stages: what is kept, and which verdict each kind of ending has."""
+
+import json
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+
+from matrix.backends import CellFailed, Environment
+from matrix.cells import Cell
+from matrix.definition import Suite
+from matrix.execution import Site, carry_out, identity, probed_variant
+from matrix.plan import Job, SuiteRun
+from matrix.process import Stopped
+from matrix.store import Store
+
+CELL = Cell(torch="2.6.0", variant="cpu", python="3.11", device="cpu")
+PROBE = {"torch": "2.6.0+cpu", "python": "3.11.7", "accelerator": "cpu", "device": "cpu",
+         "cpu": {"model": "Test CPU"}}  # fmt: skip
+
+
+def job_of(*suites, **more):
+    runs = tuple(
+        SuiteRun(suite=Suite(name=n, command=("x",)), recipe=f"r-{n}", why="new", estimate=1.0)
+        for n in suites or ("mine",)
+    )
+    fields = {"cell": CELL, "execution": "venv-cpu", "backend": "venv", "runner": "local",
+              "environment": "e", "suites": runs}  # fmt: skip
+    return Job(**{**fields, **more})
+
+
+class Fake:
+    """A backend that does what the test says."""
+
+    name = "venv"
+
+    def __init__(self, *, probe=PROBE, provision=None, suite=None):
+        self.found, self.error, self.suite, self.discarded = probe, provision, suite, 0
+
+    def provision(self, job, folder, stage):
+        stage("install")
+        (folder / "install.log").write_text("installed\n")
+        if self.error:
+            raise self.error
+        return Environment(python=folder, provision="built", lock="torch==2.6.0", stages={"lock": 1})
+
+    def probe(self, job, environment, out):
+        if self.found is not None:
+            (out / "probe.json").write_text(json.dumps(self.found))
+
+    def run_suite(self, job, run, environment, out, line):
+        line("outcome 1/1 pass t")
+        if self.suite:
+            self.suite(run, out)
+            return
+        events = [{"event": "outcome", "id": "t", "verdict": "pass"}, {"event": "end"}]
+        (out / "outcomes.jsonl").write_text("\n".join(map(json.dumps, events)))
+
+    def discard(self, job, folder):
+        self.discarded += 1
+
+
+@pytest.fixture
+def site(tmp_path):
+    calls = []
+    watcher = SimpleNamespace(
+        **{
+            name: lambda *args, name=name: calls.append((name, *args))
+            for name in ("started", "stage", "progress", "finished")
+        },
+        calls=calls,
+    )
+    bundle = Store(tmp_path / "results").create({})
+
+    def make(backend):
+        return Site(
+            backend=backend, bundle=bundle, turn=lambda _: nullcontext(), watcher=watcher,
+            work=tmp_path / "work",
+        )  # fmt: skip
+
+    return make
+
+
+def kept(site_):
+    return sorted(str(p.relative_to(site_.bundle.path)) for p in site_.bundle.path.rglob("*.log"))
+
+
+def test_a_suite_is_kept_with_its_rows_and_logs(site):
+    here = site(Fake())
+    [entry] = carry_out(job_of(), here)
+    assert (entry.verdict, entry.counts, entry.provision) == ("", {"pass": 1}, "built")
+    assert (entry.recipe, set(entry.stages)) == ("r-mine", {"lock", "probe", "tests"})
+    assert kept(here) == [f"cells/{CELL.id}/venv-cpu/mine/install.log"]
+    folder = here.bundle.path / "cells" / CELL.id / "venv-cpu" / "mine"
+    assert (folder / "requirements.lock").read_text() == "torch==2.6.0"
+    assert ("progress", "torch2.6.0-cpu-py3.11/venv-cpu/mine:mine", 1, 1) in here.watcher.calls
+
+
+@pytest.mark.parametrize("verdict", ["uninstallable", "infra", "no-runner"])
+def test_a_cell_that_gets_no_further_is_one_row_for_every_suite(site, verdict):
+    here = site(Fake(provision=CellFailed(verdict, "because")))
+    entries = carry_out(job_of("one", "two"), here)
+    assert [(e.suite, e.verdict, e.reason) for e in entries] == [
+        ("one", verdict, "because"),
+        ("two", verdict, "because"),
+    ]
+    rows = Store(here.bundle.path.parents[2]).rows(entries)
+    assert [(row.test, row.verdict) for row in rows] == [("", verdict), ("", verdict)]
+    assert len(kept(here)) == 2, "its log says how far it came"
+
+
+def test_a_job_without_a_runner_makes_no_environment(site):
+    backend = Fake(provision=AssertionError("must not be made"))
+    [entry] = carry_out(job_of(no_runner="no cuda device"), site(backend))
+    assert (entry.verdict, entry.reason) == ("no-runner", "no cuda device")
+
+
+def test_a_suite_that_cannot_be_run_does_not_take_the_others_along(site):
+    def suite(run, out):
+        if run.suite.name == "one":
+            raise CellFailed("crash", "left no report")
+        (out / "outcomes.jsonl").write_text('{"event": "outcome", "id": "t", "verdict": "pass"}')
+
+    one, two = carry_out(job_of("one", "two"), site(Fake(suite=suite)))
+    assert (one.verdict, one.counts) == ("crash", {"crash": 1})
+    assert (two.verdict, two.counts) == ("", {"pass": 1})
+    assert two.reason == "the suite ended without its closing line"
+
+
+def test_a_stopped_suite_leaves_nothing_half_done(site):
+    def suite(run, out):
+        if run.suite.name == "two":
+            raise Stopped
+        (out / "outcomes.jsonl").write_text('{"event": "outcome", "id": "t", "verdict": "pass"}')
+
+    backend = Fake(suite=suite)
+    here = site(backend)
+    with pytest.raises(Stopped):
+        carry_out(job_of("one", "two"), here)
+    folder = here.bundle.path / "cells" / CELL.id / "venv-cpu"
+    assert [path.name for path in folder.iterdir()] == ["one"]
+    assert backend.discarded == 1
+
+
+@pytest.mark.parametrize(
+    ("probe", "verdict", "reason"),
+    [
+        pytest.param(None, "infra", "the identity probe left no report", id="no-report"),
+        pytest.param({"torch": None, "errors": ["libgomp missing"]}, "build-failed",
+                     "`import torch` failed: libgomp missing", id="torch-does-not-import"),
+        pytest.param({"torch": None, "errors": []}, "build-failed",
+                     "`import torch` failed: no reason given", id="and-says-nothing"),
+        pytest.param({**PROBE, "torch": "2.7.0+cpu"}, "infra",
+                     "the environment is not the cell: torch is 2.7.0, not 2.6.0", id="release"),
+        pytest.param({**PROBE, "torch": "2.6.0+cu124", "python": "3.12.1", "device": "cuda"},
+                     "infra", "the environment is not the cell: variant is cu124, not cpu; Python "
+                     "is 3.12, not 3.11; device is cuda, not cpu", id="all-the-rest"),
+    ],
+)  # fmt: skip
+def test_an_environment_must_prove_that_it_is_the_cell(site, probe, verdict, reason):
+    [entry] = carry_out(job_of(), site(Fake(probe=probe)))
+    assert (entry.verdict, entry.reason) == (verdict, reason)
+
+
+@pytest.mark.parametrize(
+    ("probe", "variant"),
+    [
+        pytest.param({"torch": "2.6.0+cpu"}, "cpu", id="local-version"),
+        pytest.param({"torch": "2.6.0", "accelerator": "cuda", "cuda": "12.4"}, "cu124",
+                     id="a-registrys-cuda-wheel-has-none"),
+        pytest.param({"torch": "2.9.0", "accelerator": "rocm", "rocm": "7.2", "hip": "7.2.1"},
+                     "rocm7.2", id="rocm"),
+        pytest.param({"torch": "2.6.0", "accelerator": "cpu"}, "cpu", id="a-registrys-cpu-wheel"),
+    ],
+)  # fmt: skip
+def test_a_build_is_named_by_what_it_is(probe, variant):
+    assert probed_variant(probe) == variant
+
+
+def test_a_free_threaded_cell_has_that_python(site):
+    cell = Cell(torch="2.6.0", variant="cpu", python="3.14t", device="cpu")
+    good = {**PROBE, "python": "3.14.0", "free_threaded": True}
+    assert identity(job_of(cell=cell), good) == ""
+    assert identity(job_of(cell=cell), {**good, "free_threaded": False}) == (
+        "the environment is not the cell: Python is 3.14, not 3.14t"
+    )
+
+
+def test_evidence_moves_with_what_was_really_there(site):
+    entries = [carry_out(job_of(name), site(Fake(probe={**PROBE, "driver": driver})))[0]
+               for name, driver in (("one", "550"), ("two", "580"))]  # fmt: skip
+    assert entries[0].evidence != entries[1].evidence
+
+
+def test_rows_of_a_hostile_probe_can_still_be_written(site):
+    hostile = {**PROBE, "power_limit_w": "lots", "devices": 5, "cpu": "fast", "driver": ["x"]}
+    [entry] = carry_out(job_of(), site(Fake(probe=hostile)))
+    assert entry.counts == {"pass": 1}
+
+
+def test_a_disk_that_is_full_is_not_the_cells_fault(site):
+    """Only expected failures become rows; the others end the run, which keeps what finished."""
+    with pytest.raises(OSError, match="No space left"):
+        carry_out(job_of(), site(Fake(provision=OSError(28, "No space left on device"))))

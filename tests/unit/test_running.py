@@ -1,0 +1,44 @@
+"""A run's scratch folder, and what travels into a cell."""
+
+import pytest
+from filelock import FileLock
+
+from matrix import running
+from matrix.store import Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "results")
+
+
+def test_a_scratch_folder_lives_as_long_as_its_run(store):
+    work = store.local / "work" / "run-1"
+    with running._work_folder(store, work):
+        assert work.is_dir()
+    assert list((store.local / "work").iterdir()) == []
+
+
+def test_a_failed_run_leaves_no_scratch_folder(store):
+    work = store.local / "work" / "run-1"
+    with pytest.raises(RuntimeError), running._work_folder(store, work):
+        (work / "env").mkdir()
+        raise RuntimeError
+    assert list((store.local / "work").iterdir()) == []
+
+
+def test_scratch_folders_of_dead_runs_are_reaped_and_those_of_living_ones_are_not(store):
+    """A dead run's lock is free: the kernel let go of it."""
+    folder = store.local / "work"
+    for name in ("dead", "alive"):
+        (folder / name / "jobs").mkdir(parents=True)
+    with FileLock(folder / "alive.lock"), running._work_folder(store, folder / "new"):
+        assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["alive", "new"]
+
+
+def test_what_travels_into_a_cell_is_the_inside_and_the_suites(tmp_path):
+    payload = running._payload(tmp_path)
+    assert (payload / "matrix" / "__init__.py").read_text() == ""
+    assert {path.name for path in (payload / "matrix").iterdir()} == {"__init__.py", "inside"}
+    assert list((payload / "suites" / "feature").glob("test_*.py"))
+    assert not list(payload.rglob("*.pyc"))
