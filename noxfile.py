@@ -49,6 +49,14 @@ def report(session: nox.Session) -> None:
     call(session, "report")
 
 
+@nox.session(venv_backend="none" if INSTALLED else None)
+def dockerfiles(session: nox.Session) -> None:
+    """Render the reviewed reference Dockerfiles again; fails where they differ."""
+    folder = HERE / "dockerfiles" / "reference"
+    call(session, "render", "--file", str(folder / "matrix.toml"), "--out", str(folder))
+    session.run("git", "diff", "--exit-code", "--", str(folder), external=True)
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Pass the tests of the orchestrator: unit and integration (-- for pytest's options)."""
@@ -64,6 +72,9 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("lint-imports")
+    session.run(
+        "hadolint", *map(str, sorted((HERE / "dockerfiles/reference").glob("*.Dockerfile")))
+    )
     workflows = sorted(map(str, (HERE / ".github" / "workflows").glob("*.yml")))
     session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
     session.run("zizmor", "--offline", "--quiet", *workflows)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matrix.plan import BackendName, Plan
     from matrix.runners import Inventory
     from matrix.running import MakeBackend, RunResult
+    from matrix.store import Entry
 
 BACKENDS = ("auto", "venv", "host", "replay")
 
@@ -122,6 +123,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--format", choices=("terminal", "markdown"), default="terminal")
     sub.add_argument("--out", type=Path, help="also write README.md and CSV files to this folder")
     sub.add_argument("--publish", metavar="RUN", help="promote a run to the tracked results")
+    sub = add("render", _render, [chosen], "print or write the Dockerfiles of cells")
+    sub.add_argument("--out", type=Path, help="write <cell id>.Dockerfile files to this folder")
     add("schema", _schema, [], "print the JSON schema of matrix.toml")
     return parser
 
@@ -161,6 +164,26 @@ def _schema(arguments: argparse.Namespace, workspace: Workspace) -> int:
     from matrix.schema import json_schema
 
     _print_json(json_schema())
+    return errors.OK
+
+
+def _render(arguments: argparse.Namespace, workspace: Workspace) -> int:
+    from matrix.render import render
+
+    profile = workspace.profile(arguments.profile)
+    suites = workspace.suites(profile, ())
+    texts = {
+        cell.id: render(cell, workspace.definition, suites=suites, env=workspace.env)
+        for cell in workspace.cells(profile, arguments.select)
+    }
+    if arguments.json:
+        _print_json(texts)
+    for cell_id, text in texts.items():
+        if arguments.out:
+            arguments.out.mkdir(parents=True, exist_ok=True)
+            (arguments.out / f"{cell_id}.Dockerfile").write_text(text, encoding="utf-8")
+        elif not arguments.json:
+            print(text)
     return errors.OK
 
 
@@ -257,9 +280,8 @@ def _run(arguments: argparse.Namespace, workspace: Workspace) -> int:
     color = sys.stderr.isatty() and "NO_COLOR" not in workspace.env
     total = sum(len(job.suites) for job in plan.jobs)
     total += sum(not job.no_runner for job in plan.jobs)
-    with make_board(
-        sys.stderr, total=total, color=color, interactive=sys.stderr.isatty() and color
-    ) as board:
+    interactive = sys.stderr.isatty()
+    with make_board(sys.stderr, total=total, color=color, interactive=interactive) as board:
         board.note(
             f"{len(plan.jobs)} job(s) on {plan.slots} slot(s), about {plan.estimate / 60:.0f} min; "
             f"{len(plan.fresh)} suite(s) fresh; {len(plan.excluded)} combination(s) excluded"
@@ -278,8 +300,7 @@ def _nothing_to_do(arguments: argparse.Namespace, workspace: Workspace, plan: "P
     """Everything is fresh: say so for each, without loading pandas."""
     if arguments.json:
         _print_json({"run": None, **plan.as_json()})
-        return errors.OK
-    for fresh in plan.fresh:
+    for fresh in () if arguments.json else plan.fresh:
         entry = fresh.entry
         print(_fresh_line(entry.cell, entry.execution, entry.suite, entry.run))
     tables = workspace.store.local / "tables" / "README.md"
@@ -322,7 +343,9 @@ def _print_findings(result: "RunResult") -> None:
     print(f"wrong results: {counts or 'none'}", file=sys.stderr)
 
 
-def _print_tables(arguments: argparse.Namespace, workspace: Workspace, entries: list) -> None:  # type: ignore[type-arg]
+def _print_tables(
+    arguments: argparse.Namespace, workspace: Workspace, entries: Sequence["Entry"]
+) -> None:
     """Print the terminal tables and leave Markdown and CSV beside the bundles."""
     from matrix import tables as shaping
     from matrix.reports import csvfiles, markdown, terminal
@@ -331,7 +354,7 @@ def _print_tables(arguments: argparse.Namespace, workspace: Workspace, entries: 
     made = shaping.build(
         workspace.store.rows(entries),
         excluded=workspace.expansion.excluded,
-        baseline=workspace.baseline(profile),
+        baseline=workspace.baseline(profile, (entry.cell for entry in entries)),
     )
     out = getattr(arguments, "out", None) or workspace.store.local / "tables"
     out.mkdir(parents=True, exist_ok=True)

@@ -37,6 +37,7 @@ def cell_of(python: Path, workspace: Workspace) -> Cell:
         for name in ("pytest", "pytest-benchmark")
         if name not in have
     ]
+    problems += [f"its probe does not say `{n}`" for n in ("python", "device") if not probe.get(n)]
     if problems:
         raise InputError(f"`{python}` cannot be a cell:", problems)
     version = ".".join(str(probe["python"]).split(".")[:2])

@@ -47,7 +47,7 @@ _SHAPES: Mapping[str, str] = {
     "variant": "a variant such as cu130",
     "python": "a version such as 3.12 or 3.14t",
     "image": "an image such as registry/name:tag or name@sha256:…",
-    "index": "an http(s) address without user, query or fragment",
+    "index": "a plain http(s) address",
     "requirement": "a requirement such as numpy<2",
 }
 

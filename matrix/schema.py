@@ -44,7 +44,9 @@ EXCLUDE = {
     "reason": key("string", doc="why, for the table", required=True),
 }
 IMAGES = {
-    name: key("string", doc=f"base image of {name} cells in containers")
+    name: key(
+        "string", doc=f"base image of {name} cells in containers; `{{python}}` is the version"
+    )
     for name in ("cpu", "cuda", "rocm")
 }
 RUNNER = {

@@ -100,12 +100,13 @@ class Workspace:
             raise InputError("the suites cannot be run:", unknown)
         return tuple(known[name] for name in wanted)
 
-    def baseline(self, profile: Profile) -> str | None:
-        """The cell that ratios are given against: the newest that the profile's glob matches."""
+    def baseline(self, profile: Profile, measured: Iterable[str]) -> str | None:
+        """The cell that ratios are given against: the newest measured one the profile selects."""
         if not profile.baseline:
             return None
-        found = select(self.expansion.cells, [profile.baseline])
-        return found[-1].id if found else None
+        have = set(measured)
+        found = [c.id for c in select(self.expansion.cells, [profile.baseline]) if c.id in have]
+        return found[-1] if found else None
 
     def explain(self, cell_id: str) -> tuple[str, dict[str, str]]:
         """Say in one line what any id is, and the same as data; raises `InputError`."""

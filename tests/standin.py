@@ -2,8 +2,13 @@
 
 import base64
 import hashlib
+import io
+import tarfile
 import zipfile
+from importlib import metadata
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 _INIT = """
 __version__ = "{version}"
@@ -37,14 +42,14 @@ def make_wheel(
     requires: tuple[str, ...] = (),
     python: str = ">=3.8",
 ) -> Path:
-    """Write a pure wheel; returns its path."""
+    """Write a pure wheel; `{info}` in a member's name is its dist-info. Returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{name.replace('-', '_')}-{version}"
     info = f"{stem}.dist-info"
     lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
     lines += [f"Requires-Python: {python}", *(f"Requires-Dist: {r}" for r in requires)]
     members = {
-        **files,
+        **{member.replace("{info}", info): text for member, text in files.items()},
         f"{info}/METADATA": "\n".join(lines) + "\n",
         f"{info}/WHEEL": _WHEEL,
     }
@@ -72,3 +77,38 @@ def make_needs(folder: Path) -> None:
     """Stand-ins for what releases need beside torch."""
     make_wheel(folder, "numpy", "1.26.0", {"numpy/__init__.py": "__version__ = '1.26.0'\n"})
     make_wheel(folder, "setuptools", "80.0.0", {"setuptools/__init__.py": ""})
+
+
+def repack(folder: Path, *names: str) -> None:
+    """Make wheels of pure packages that are installed here, and of all that they require.
+
+    No index is needed for them then.
+    """
+    waiting, seen = list(names), set()
+    while waiting:
+        found = metadata.distribution(waiting.pop())
+        if found.name in seen:
+            continue
+        seen.add(found.name)
+        wanted = [Requirement(text) for text in found.requires or ()]
+        needed = [r for r in wanted if r.marker is None or r.marker.evaluate({"extra": ""})]
+        waiting += [r.name for r in needed]
+        members = {"{info}/entry_points.txt": found.read_text("entry_points.txt") or ""}
+        for file in found.files or ():
+            outside = file.parts[0] == ".." or file.parts[0].endswith(".dist-info")
+            if not outside and file.suffix != ".pyc":
+                members[file.as_posix()] = Path(str(file.locate())).read_text(encoding="utf-8")
+        requires = tuple(str(r) for r in needed)
+        make_wheel(folder, found.name, found.version, members, requires=requires)
+
+
+def make_sdist(folder: Path, name: str, version: str, files: dict[str, str]) -> Path:
+    """Write a source archive, as a project publishes it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{version}.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for member, text in files.items():
+            info = tarfile.TarInfo(f"{name}-{version}/{member}")
+            info.size = len(text.encode())
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return path

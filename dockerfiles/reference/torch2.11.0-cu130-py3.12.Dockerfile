@@ -1,12 +1,13 @@
 # Cell torch2.11.0-cu130-py3.12, rendered by torch-matrix from cuda.Dockerfile.j2: edit that.
 # Context: locks/torch.txt locks/tools.txt (pins with hashes), payload/ (tests).
-# TOOLS has /uv and, where a network needs them, /wheels and /site: uv/uv.toml, certificates and
-# apt.conf, named by SSL_CERT_FILE and APT_CONFIG. It is mounted, never copied.
+# TOOLS has /uv and, where a network needs them, /wheels, /site (uv/uv.toml, certificates that
+# SSL_CERT_FILE names) and /apt (what APT_CONFIG names); below /run/build, mounted, never copied.
 ARG BASE=python:3.12-slim-bookworm
 ARG TOOLS=ghcr.io/astral-sh/uv:0.8
 
 FROM ${TOOLS} AS tools
 # makes what the image lacks: it needs no shell, and a mount needs its source
+WORKDIR /apt
 WORKDIR /site
 WORKDIR /wheels
 
@@ -20,7 +21,7 @@ RUN useradd --uid 10001 --create-home matrix \
 ARG APT_CONFIG
 # hadolint ignore=DL3008
 RUN --mount=type=tmpfs,target=/run/build \
-    --mount=type=bind,from=tools,source=/site,target=/run/build/site \
+    --mount=type=bind,from=tools,source=/apt,target=/run/build/apt \
     set -eu; \
     include="$(python3.12 -c 'import sysconfig; print(sysconfig.get_path("include"))')"; \
     set --; \

@@ -119,15 +119,22 @@ def of_torch(torch: ModuleType, errors: List[str]) -> Identity:
         "devices": ask("devices", lambda: _devices(torch), []),
         "driver": driver.get("driver"),
         "power_limit_w": driver.get("power_limit_w"),
-        "arch_list": ask("arch_list", lambda: list(torch.cuda.get_arch_list()), []),
-        "cudnn": ask("cudnn", torch.backends.cudnn.version),
+        "arch_list": ask("arch_list", lambda: _arch_list(torch), []),
+        "cudnn": ask("cudnn", lambda: torch.backends.cudnn.version()),  # noqa: PLW0108 - may not be there
         "nccl": ask("nccl", lambda: _nccl(torch)),
         "triton": _version("triton")
         or _version("pytorch-triton")
         or _version("pytorch-triton-rocm"),
         "numpy": _version("numpy"),
-        "threads": ask("threads", torch.get_num_threads),
+        "threads": ask("threads", lambda: torch.get_num_threads()),  # noqa: PLW0108 - as cudnn
     }
+
+
+def _arch_list(torch: ModuleType) -> List[str]:
+    """The architectures this build has code for; older releases say so only beside a device."""
+    listed = list(torch.cuda.get_arch_list())
+    flags = getattr(torch._C, "_cuda_getArchFlags", None)  # noqa: SLF001 - the public one hides it
+    return listed or (flags() or "").split() if flags else listed
 
 
 def _devices(torch: ModuleType) -> List[Identity]:

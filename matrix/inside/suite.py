@@ -126,6 +126,7 @@ class PytestSuite(Suite):
         super().__init__(job, scratch)
         self.reader = EventReader(self.events.path)
         self.reader.read()  # a file that was there before is none of this run
+        self.name = os.path.basename(self.job.root)
         self.finish_mark = os.path.join(scratch, "finished")
         self.running = ""
         self.started = False
@@ -143,11 +144,12 @@ class PytestSuite(Suite):
             child = self.spawn(first=first)
             code, why = self.watch(child)
             self.digest(child, code, why)
-            if not self.started and not self.late():
+            if why in ("deadline", "stopped"):
+                return self.give_up(why, self.late())
+            if not self.started:
                 if why != "finished" or (first and len(self.done) == done):
                     reason = f"{_ended(code, why)} before the first test: {self.log.last_words()}"
-                    name = os.path.basename(self.job.root)
-                    self.outcome(name, "fail", f"cannot be collected: {reason}")
+                    self.outcome(self.name, "fail", f"cannot be collected: {reason}")
                     return self.give_up("uncollectable", clip(reason, REASON_LIMIT))
                 if not first:
                     return self.give_up("stopped", "a fresh process did not collect it again")
@@ -262,7 +264,12 @@ class PytestSuite(Suite):
         self.outcome(running, verdict, reason, error=error, duration=seconds)
 
     def give_up(self, status: str, reason: str) -> tuple[str, str]:
-        """Give every test that is left the outcome that it never ran."""
+        """Give every test that is left the outcome that it never ran.
+
+        A suite that was ended before it said what tests it has is one outcome itself.
+        """
+        if not self.items:
+            self.outcome(self.name, "not-run", f"ended while collecting: {reason}")
         for nodeid in self.remaining():
             self.outcome(nodeid, "not-run", f"never started: {reason}")
         return status, reason

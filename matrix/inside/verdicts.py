@@ -90,7 +90,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def describe(error: BaseException) -> str:
     """``error`` in one line."""
-    text = first_line(_text(error))
+    lines = [line.strip() for line in _text(error).splitlines() if line.strip()]
+    # "backend='inductor' raised:" says nothing without the line that follows it.
+    text = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
     name = type(error).__name__
     return clip(f"{name}: {text}" if text else name, REASON_LIMIT)
 

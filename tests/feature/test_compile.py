@@ -1,5 +1,6 @@
 """torch.compile: right numbers, few compilations, and a cache that outlives the process."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -64,35 +65,56 @@ def test_dynamic(device, rng):
         )
     ],
 )
-def test_cache(device, rng):
-    """A second process finds the first one's code: a hit, no miss, the same numbers."""
-    # A constant that no cache has seen: the first process misses whatever was compiled before.
-    constant = repr(1 + float(torch.rand((), generator=rng, dtype=torch.float64)))
-    first, second = (run_child(device, constant) for _ in range(2))
-    if first["hits"] is None:
+def test_cache(device, rng, monkeypatch):
+    """A new process finds this one's code: a miss here, a hit there, the same right numbers."""
+    from torch._inductor import config  # noqa: PLC0415 - slow to import
+
+    # Not the default everywhere; the other process is told by the environment.
+    monkeypatch.setattr(config, "fx_graph_cache", True)
+    # A constant that no cache has seen: whatever was compiled before, the first one misses.
+    constant = 1 + float(torch.rand((), generator=rng, dtype=torch.float64))
+    torch._dynamo.reset()
+    here, there = first_process(device, constant), second_process(device, constant)
+    if not here["events"]:
         raise NotImplementedError("this torch has no FX graph cache with counters")
-    assert (first["hits"], first["misses"]) == (0, 1)
-    assert (second["hits"], second["misses"]) == (1, 0)
+    assert count(here) == {"hit": 0, "miss": 1, "bypass": 0}
+    assert count(there) == {"hit": 1, "miss": 0, "bypass": 0}
     assert_close(
-        torch.tensor(second["out"], dtype=torch.float64),
-        torch.tensor(second["expected"], dtype=torch.float64),
+        torch.tensor(there["out"], dtype=torch.float64),
+        torch.tensor(there["expected"], dtype=torch.float64),
         rtol=1e-5,
         atol=1e-5,
         why="float32 elementwise",
     )
 
 
-def run_child(device, constant):
-    """Compile in a process of its own; returns what the child printed last."""
-    # One thread: a pool of compile workers would be started for a single kernel.
-    env = dict(os.environ, TORCHINDUCTOR_FX_GRAPH_CACHE="1", TORCHINDUCTOR_COMPILE_THREADS="1")
+def count(found):
+    """The cache's events by their short names."""
+    return {
+        name: found["events"].get(f"fxgraph_cache_{name}", 0) for name in ("hit", "miss", "bypass")
+    }
+
+
+def first_process(device, constant):
+    """Compile in this process."""
+    spec = importlib.util.spec_from_file_location("compile_cache", CHILD)
+    child = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(child)
+    return child.compile_and_count(device.type, constant)
+
+
+def second_process(device, constant):
+    """Compile the same in a process of its own."""
+    env = dict(os.environ, TORCHINDUCTOR_FX_GRAPH_CACHE="1")
     done = subprocess.run(
-        [sys.executable, str(CHILD), device.type, constant],
+        [sys.executable, str(CHILD), device.type, repr(constant)],
         env=env,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        capture_output=True,
         text=True,
         timeout=110,
-        check=True,
+        check=False,
     )
+    sys.stderr.write(done.stderr)
+    assert done.returncode == 0, done.stderr.strip().splitlines()[-1:]
     return json.loads(done.stdout.splitlines()[-1])

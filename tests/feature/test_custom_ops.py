@@ -69,8 +69,8 @@ def test_infer_schema():
     def kernel(
         out: torch.Tensor,
         x: torch.Tensor,
-        scale: Optional[float] = None,
-        size: int = 4,  # noqa: FA100
+        scale: Optional[float] = None,  # noqa: FA100
+        size: int = 4,
     ) -> None:
         pass
 

@@ -403,11 +403,22 @@ def test_the_deadline(supervise: Callable[..., Ran]) -> None:
         def test_never():
             pass
         """,
-        deadline=3,
+        deadline=8,
     )
 
     assert ran.verdicts == {"test_quick": "pass", "test_slow": "timeout", "test_never": "not-run"}
-    assert ran.reason("test_never") == "never started: the suite's deadline of 3 s was reached"
+    assert ran.reason("test_never") == "never started: the suite's deadline of 8 s was reached"
+    assert ran.end["status"] == "deadline"
+
+
+def test_the_deadline_while_collecting(supervise: Callable[..., Ran]) -> None:
+    """Also then there is an outcome to see."""
+    ran = supervise("import time\ntime.sleep(1000)", deadline=2)
+
+    assert ran.verdicts == {"suite": "not-run"}
+    assert ran.reason("suite") == (
+        "ended while collecting: the suite's deadline of 2 s was reached"
+    )
     assert ran.end["status"] == "deadline"
 
 
@@ -473,6 +484,35 @@ def test_foreign_configuration_stays_out(supervise: Callable[..., Ran], tmp_path
     assert supervise("def test_it(): pass").verdicts == {"test_it": "pass"}
     ran = supervise(files={"pytest.ini": inside, "test_it.py": "def check_it(): pass"})
     assert ran.of("outcome")[-1]["id"] == "test_it.py::check_it"
+
+
+def test_metrics_are_those_of_passing_tests(supervise: Callable[..., Ran]) -> None:
+    """Samples are seconds per call, one a round; a test that fails afterwards measures nothing."""
+    pytest.importorskip("pytest_benchmark")
+    ran = supervise("""
+        import time
+        import pytest
+        from matrix.inside import workload
+
+        @workload("nap", "Sleeping")
+        @pytest.mark.parametrize("seconds", [0.005])
+        def test_nap(measure, seconds):
+            measure.once(lambda: time.sleep(0.02), metric="first-call")
+            measure(lambda: time.sleep(seconds), work={"tokens": 2}, rounds=7, params={"n": 1})
+
+        @workload("nap", "Sleeping")
+        def test_spoilt(measure):
+            measure(lambda: time.sleep(0.001), rounds=3)
+            assert False
+    """)
+
+    assert list(ran.verdicts.values()) == ["pass", "fail"]
+    first, steady = ran.of("metric")
+    assert (first["metric"], first["unit"], first["better"]) == ("first-call", "s", "lower")
+    assert steady["params"] == {"seconds": 0.005, "n": 1, "iterations": 1}
+    assert (steady["workload"], steady["work"]) == ("nap", {"tokens": 2})
+    assert len(steady["samples"]) == 7
+    assert all(0.005 <= sample < 0.5 for sample in steady["samples"])
 
 
 def test_monstrous_texts_are_cut(supervise: Callable[..., Ran]) -> None:

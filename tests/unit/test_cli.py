@@ -65,15 +65,15 @@ def test_failures_without_a_baseline_are_first_seen_and_end_0(replay, outcome):
     ],
 )
 def test_which_wrong_results_end_1(replay, outcome, fail_on, before, now, code):
-    replay(outcome("t", before))
-    done = replay(outcome("t", now), options=("--rerun", "all", "--fail-on", fail_on))
+    replay(outcome("t", before), options=("--json",))
+    done = replay(outcome("t", now), options=("--json", "--rerun", "all", "--fail-on", fail_on))
     assert done.code == code
     if before == "pass" and now in {"fail", "wrong", "crash"}:
         assert f"NEW    torch2.6.0-cpu-py3.11 t: {now}" in done.err
 
 
 def test_a_second_run_does_nothing_and_says_why(replay, outcome):
-    replay(outcome("t"))
+    replay(outcome("t"), options=("--json",))
     done = replay(outcome("t"))
     assert done.code == errors.OK
     assert done.out.startswith(
@@ -83,14 +83,13 @@ def test_a_second_run_does_nothing_and_says_why(replay, outcome):
 
 
 def test_a_fresh_failure_still_ends_1_where_any_failure_does(replay, outcome):
-    replay(outcome("t", "fail"))
+    replay(outcome("t", "fail"), options=("--json",))
     assert replay(outcome("t", "fail"), options=("--fail-on", "any")).code == 1
     assert replay(outcome("t", "fail")).code == errors.OK
 
 
 def test_a_plan_says_what_a_run_would_do(replay, outcome, run_cli):
-    recording = replay(outcome("t")) and None
-    del recording
+    replay(outcome("t"), options=("--json",))
     fresh = run_cli("plan", *REPLAY)
     assert (fresh.code, fresh.out.split(":")[0]) == (
         0, "fresh  torch2.6.0-cpu-py3.11 replay-cpu feature",
@@ -102,9 +101,9 @@ def test_a_plan_says_what_a_run_would_do(replay, outcome, run_cli):
 
 def test_a_mistaken_environment_is_infrastructure_and_tried_again(replay, outcome, world):
     other = {**world.probe_of(), "torch": "2.7.0+cpu"}
-    done = replay(outcome("t"), probe=other)
+    done = replay(outcome("t"), probe=other, options=("--json",))
     assert done.code == errors.InfrastructureError.exit_code
-    again = replay(outcome("t"))
+    again = replay(outcome("t"), options=("--json",))
     assert again.code == errors.OK
     assert "wrong results: none" in again.err
 
@@ -220,7 +219,7 @@ def test_ctrl_c_ends_130_and_keeps_what_finished(
         os.kill(os.getpid(), number)
 
     monkeypatch.setattr(ReplayBackend, "run_suite", interrupted)
-    done = run_cli("run", *REPLAY, "--recording", recording, "--slots", "1")
+    done = run_cli("run", *REPLAY, "--recording", recording, "--slots", "1", "--json")
     assert done.code == errors.INTERRUPTED
     assert f"matrix: {number.name}: stopping, what finished is kept" in done.err
     [run] = Store(tmp_path / "results").runs()
@@ -246,9 +245,10 @@ def test_a_signal_handler_is_given_back(run_cli, matrix_file):
 
 
 def test_listing_shows_cells_and_says_why_others_are_none(run_cli, matrix_file):
-    matrix_file(ONE_CELL.replace('["3.11"]', '["3.11", "3.14"]'))
+    text = ONE_CELL.replace('"2.6.0"', '["2.6.0", "2.11.0"]')
+    matrix_file(text.replace('["3.11"]', '["3.14"]'))
     done = run_cli("list")
-    assert done.out == "torch2.6.0-cpu-py3.11\n"
+    assert done.out == "torch2.11.0-cpu-py3.14\n"
     assert done.err == (
         "\n1 combination(s) are no cell:\n  torch2.6.0-cpu-py3.14: python: no wheel for Python "
         "3.14; wheels are for 3.9 to 3.13\n"

@@ -54,7 +54,7 @@ def test_an_interpreter_is_the_cell_its_probe_says(probed, more, cell):
         pytest.param({**PROBE, "packages": {"pytest": "8"}},
                      ["`pytest-benchmark` is missing; `/p/python -m pip install pytest-benchmark`"],
                      id="no-benchmark"),
-        pytest.param({"torch": None},
+        pytest.param({"torch": None, "python": "3.12.1", "device": "cpu"},
                      ["`import torch` failed: boom",
                       "`pytest` is missing; `/p/python -m pip install pytest`",
                       "`pytest-benchmark` is missing; `/p/python -m pip install pytest-benchmark`"],

@@ -193,7 +193,7 @@ def test_all_that_may_not_enter_is_listed_at_once() -> None:
     with pytest.raises(InputError) as caught:
         render(cell, definition, suites=(suite,))
     assert caught.value.problems == [
-        "matrix.pytorch_index: 'https://me:pw@mirror.example/whl' is not an http(s) address without user, query or fragment",
+        "matrix.pytorch_index: 'https://me:pw@m.example' is not a plain http(s) address",
         "companion: 'torchao==0.17.0\\nUSER root' is not a requirement such as numpy<2",
         "suites.mine.requirements: 'a\\\\' is not a requirement such as numpy<2",
         "base image of cuda: 'x AS y' is not an image such as registry/name:tag or name@sha256:…",

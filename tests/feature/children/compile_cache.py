@@ -1,6 +1,6 @@
-"""Compile one function; print its result and how often the FX graph cache was hit and missed.
+"""Compile one function, and say how often the FX graph cache was hit and missed.
 
-Usage: compile_cache.py DEVICE CONSTANT
+Imported by the first process, run by the second: compile_cache.py DEVICE CONSTANT.
 """
 
 import json
@@ -9,23 +9,29 @@ import sys
 import torch
 from torch._dynamo.utils import counters
 
-CONSTANT = float(sys.argv[2])
+EVENTS = ("fxgraph_cache_hit", "fxgraph_cache_miss", "fxgraph_cache_bypass")
 
 
-def scale_and_shift(x):
-    """Something Inductor makes a kernel of."""
-    return torch.nn.functional.gelu(x * CONSTANT + 1).sum(-1)
+def compile_and_count(device, constant):
+    """The result for fixed inputs, the one expected, and the cache's events meanwhile.
+
+    ``events`` is empty where torch does not count any.
+    """
+
+    def scale_and_shift(x):
+        return torch.nn.functional.gelu(x * constant + 1).sum(-1)
+
+    x = torch.linspace(-2, 2, 64, device=device).reshape(4, 16)
+    before = dict(counters["inductor"])
+    out = torch.compile(scale_and_shift)(x)
+    now = dict(counters["inductor"])
+    return {
+        "out": out.tolist(),
+        "expected": scale_and_shift(x.double().cpu()).tolist(),
+        "events": {name: now[name] - before.get(name, 0) for name in EVENTS if name in now},
+    }
 
 
-x = torch.linspace(-2, 2, 64, device=sys.argv[1]).reshape(4, 16)
-out = torch.compile(scale_and_shift)(x)
-inductor = counters["inductor"]
-known = any(name.startswith("fxgraph_cache") for name in inductor)
-found = {
-    "hits": inductor["fxgraph_cache_hit"] if known else None,
-    "misses": inductor["fxgraph_cache_miss"] if known else None,
-    "bypasses": inductor["fxgraph_cache_bypass"] if known else None,
-    "out": out.tolist(),
-    "expected": scale_and_shift(x.double().cpu()).tolist(),
-}
-sys.stdout.write(json.dumps(found) + "\n")
+if __name__ == "__main__":
+    found = compile_and_count(sys.argv[1], float(sys.argv[2]))
+    sys.stdout.write(json.dumps(found) + "\n")

@@ -4,7 +4,7 @@ import pytest
 
 from matrix.inside.marks import Refusal
 from matrix.inside.numerics import WrongNumbers
-from matrix.inside.verdicts import Verdict, of_error, of_skip
+from matrix.inside.verdicts import Verdict, describe, of_error, of_skip
 
 REFUSALS = (Refusal("NotImplementedError", r"no kernel for \w+", "the docs"),)
 
@@ -54,6 +54,17 @@ def test_errors(error: Exception, phase: str, verdict: str) -> None:
 
     assert found.name == verdict
     assert found.reason
+
+
+def test_a_reason_does_not_end_at_a_colon() -> None:
+    """torch.compile says what went wrong in the second line only."""
+    error = RuntimeError(
+        "backend='inductor' raised:\n\nModuleNotFoundError: No module named 'x'\n\nmore"
+    )
+
+    assert describe(error) == (
+        "RuntimeError: backend='inductor' raised: ModuleNotFoundError: No module named 'x'"
+    )
 
 
 def test_a_refusal_names_its_source() -> None:

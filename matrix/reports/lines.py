@@ -1,0 +1,43 @@
+"""Lines of the pandas tables as plain values, so that a report need not import pandas."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DIRECTION = "more than 1 is better than the baseline, whatever the metric"
+
+
+def records(table: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Lines of a table as dicts, whose keys are strings."""
+    return [{str(key): value for key, value in line.items()} for line in table.to_dict("records")]
+
+
+def workloads(table: "pd.DataFrame") -> list[tuple[tuple[str, ...], dict[str, dict[str, Any]]]]:
+    """Lines of the workload table as (workload, params, metric, unit) and cells by label."""
+    lines = []
+    header: list[tuple[str, str]] = [(str(pair[0]), str(pair[1])) for pair in table.columns]
+    for key, line in zip(table.index, table.to_numpy(), strict=True):
+        cells: dict[str, dict[str, Any]] = {}
+        for (label, field), value in zip(header, line, strict=True):
+            # pandas may keep a missing value as NaN, the only value that differs from itself.
+            missing = value != value  # noqa: PLR0124
+            cells.setdefault(label, {})[field] = None if missing else value
+        lines.append((tuple(str(part) for part in key), cells))
+    return lines
+
+
+def percent(cell: Mapping[str, Any]) -> str:
+    """Half the interquartile range in percent of the median, or nothing where it is not known."""
+    if cell["status"] != "value" or cell["spread"] is None or not cell["median"]:
+        return ""
+    return f"{abs(cell['spread'] / cell['median']) * 50:.1f}"
+
+
+def ratio_mark(cell: Mapping[str, Any]) -> str:
+    """Show a ratio; `~` where the difference is within the spread; `n/c`, or nothing."""
+    ratio = cell["ratio"]
+    if not isinstance(ratio, float):
+        return ratio or ""
+    return f"{'~' if cell['why'] == 'within the spread' else ''}{ratio:.2f}×"

@@ -1,0 +1,124 @@
+"""What columns are called: short names, and where each was measured."""
+
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from matrix.reports.lines import records
+from matrix.reports.text import clean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """Short names of columns: what all have in common, apart; tokens and a name for each."""
+
+    common: str
+    tokens: dict[str, tuple[str, ...]]
+    short: dict[str, str]
+
+    def several(self, labels: Sequence[str]) -> str:
+        """Name some columns: `all 6 columns`, `all 3 cpu columns`, three in a row `a … c`."""
+        order = list(self.tokens)
+        if len(labels) == len(order) > 1:
+            return f"all {len(order)} columns"
+        for token in dict.fromkeys(itertools.chain.from_iterable(self.tokens.values())):
+            those = [label for label in order if token in self.tokens[label]]
+            if token and len(those) > 2 and set(those) == set(labels):  # noqa: PLR2004
+                return f"all {len(those)} {token} columns"
+        runs: list[list[int]] = []
+        for place in sorted(order.index(label) for label in labels):
+            if runs and runs[-1][-1] == place - 1:
+                runs[-1].append(place)
+            else:
+                runs.append([place])
+        name = [self.short[label] for label in order]
+        ends = [[name[run[0]], name[run[-1]]] for run in runs]
+        return ", ".join(
+            " … ".join(pair) if len(run) > 2 else ", ".join(dict.fromkeys(pair))  # noqa: PLR2004
+            for run, pair in zip(runs, ends, strict=True)
+        )
+
+
+def names(executions: "pd.DataFrame") -> Names:
+    """Factor out what all columns have in common; full labels where the rest does not differ."""
+    by_label = dict(zip(map(str, executions.index), records(executions), strict=True))
+    rows = {label: _tokens(label, record, by_label.values()) for label, record in by_label.items()}
+    kinds = list(zip(*rows.values(), strict=True))
+    varies = [len(set(kind)) > 1 for kind in kinds]
+    if len(rows) == 1:
+        varies = [place == 0 for place in range(len(kinds))]
+    common = [
+        kind[0] for kind, differs in zip(kinds, varies, strict=True) if not differs and kind[0]
+    ]
+    tokens = {
+        label: tuple(t for t, differs in zip(row, varies, strict=True) if differs)
+        for label, row in rows.items()
+    }
+    if len(set(tokens.values())) < len(tokens):
+        return Names(common="", tokens={x: (x,) for x in rows}, short={x: x for x in rows})
+    short = {label: _shortest(row, list(tokens.values())) for label, row in tokens.items()}
+    return Names(common=" ".join(common), tokens=tokens, short=short)
+
+
+def _shortest(row: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Join the fewest tokens of a row that no other row has, always with the first one."""
+    for size in range(len(row)):
+        for rest in itertools.combinations(range(1, len(row)), size):
+            chosen = (0, *rest)
+            same = [other for other in rows if all(other[p] == row[p] for p in chosen)]
+            if len(same) == 1:
+                return "-".join(filter(None, (row[p] for p in chosen)))
+    return "-".join(filter(None, row))
+
+
+def _tokens(
+    label: str, record: dict[str, Any], others: Iterable[dict[str, Any]]
+) -> tuple[str, ...]:
+    """Torch, variant, Python, companions, device (the model where models differ), other tags."""
+    device = record["device"] or "?"
+    tags = label.partition(" @")[2].split("/")
+    models = {other["device_model"] for other in others if other["device"] == record["device"]}
+    rest = [tag for tag in tags if tag and tag != device]
+    if len(models) > 1 and not rest:
+        rest = [re.sub(r"\W+", "-", record["device_model"]) or "?"]
+    companions = record["companions"].replace("==", "")
+    parts = (record["torch"], record["variant"], f"py{record['python']}", companions)
+    return (*(clean(part, 24) for part in parts), "/".join(rest) or device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where columns were measured: `text` says it but for the time, which is `when`."""
+
+    text: str
+    when: str
+    labels: list[str]
+
+
+def provenances(executions: "pd.DataFrame") -> list[Provenance]:
+    """Group the columns that were measured in the same place in the same way."""
+    groups: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for label, record in zip(executions.index, records(executions), strict=True):
+        driver = f"driver {record['driver']}" if record["driver"] else ""
+        limit = f"{record['power_limit']:g} W" if record["power_limit"] else ""
+        place = " ".join(
+            filter(None, [record["device"], record["device_model"] or "of unknown model"])
+        )
+        how = record["backend"] or "backend unknown"
+        how += f", {record['provision'] or 'provision unknown'}"
+        runner = f"runner {record['runner']}" if record["runner"] else ""
+        text = "; ".join(clean(part, 80) for part in (place, driver, limit, how, runner) if part)
+        groups.setdefault(text, []).append((str(label), record))
+    found = []
+    for text, members in groups.items():
+        first, last = min(r["first"] for _, r in members), max(r["last"] for _, r in members)
+        when = first[:10] if first[:10] == last[:10] else f"{first[:10]} to {last[:10]}"
+        found.append(
+            Provenance(text=text, when=clean(when), labels=[label for label, _ in members])
+        )
+    return found

@@ -1,0 +1,69 @@
+"""Rows → pandas tables. Always the newest row of a test; what has no row is `not measured`.
+
+One module per table, all over `columns.py`. To add a table: its module, a field of `Tables` and a
+line in `build`; then reports can show it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from matrix.records import Row
+from matrix.tables.cells import Excluded, cell_table
+from matrix.tables.columns import executions, frame, newest
+from matrix.tables.features import feature_table
+from matrix.tables.problems import problem_table
+from matrix.tables.suites import suite_table
+from matrix.tables.summary import Summary, summarize
+from matrix.tables.workloads import workload_table
+
+__all__ = [
+    "Excluded",
+    "Summary",
+    "Tables",
+    "build",
+    "cell_table",
+    "executions",
+    "feature_table",
+    "frame",
+    "problem_table",
+    "suite_table",
+    "summarize",
+    "workload_table",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """What the reports render; the columns of all of them are the lines of `executions`."""
+
+    summary: Summary
+    executions: pd.DataFrame
+    features: pd.DataFrame
+    problems: pd.DataFrame
+    workloads: pd.DataFrame
+    suites: pd.DataFrame
+    cells: pd.DataFrame
+    long: pd.DataFrame
+    baseline: str | None
+
+
+def build(
+    rows: Iterable[Row], *, excluded: Sequence[Excluded] = (), baseline: str | None = None
+) -> Tables:
+    """Make all tables from rows and from what is no cell."""
+    long = frame(rows)
+    # A store of many runs is read once; the tables need only the last run of each test.
+    current = long[(long["test"] == "") | long.index.isin(newest(long).index)]
+    return Tables(
+        summary=summarize(current, excluded),
+        executions=executions(current),
+        features=feature_table(current),
+        problems=problem_table(current),
+        workloads=workload_table(current, baseline),
+        suites=suite_table(current),
+        cells=cell_table(current, excluded),
+        long=long,
+        baseline=baseline,
+    )

@@ -1,0 +1,156 @@
+"""Rows → columns: one column per execution, and of each test the rows of its last run."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from matrix.records import ROW_FIELDS, Row
+from matrix.tables.verdicts import ACCEPTED
+
+_EXECUTION = ["cell", "execution", "on", "device_model", "provision"]
+_DEVICES = ("cpu", "cuda", "rocm")
+_KEPT = (
+    "cell execution device device_model provision torch variant accelerator python companions"
+    " backend runner driver power_limit first last run"
+)
+
+
+def frame(rows: Iterable[Row]) -> pd.DataFrame:
+    """Make the long table: one line per row, one column per field of `Row`."""
+    data = [[getattr(row, name) for name in ROW_FIELDS] for row in rows]
+    return pd.DataFrame(data, columns=list(ROW_FIELDS), dtype=object)
+
+
+def executions(df: pd.DataFrame) -> pd.DataFrame:
+    """Say what each column of the tables is: index label, in the order of the columns.
+
+    Columns are those of the newest row, and `first`, `last` (ISO times) and `driver` (all seen),
+    of what the tables show: older results of a test do not count.
+    """
+    rows = _results(df).drop_duplicates([*_EXECUTION, "suite", "test"], keep="last")
+    lines: list[dict[str, Any]] = []
+    for _, group in rows.groupby(_EXECUTION, sort=False):
+        times = {"first": group["time"].iloc[0], "last": group["time"].iloc[-1]}
+        drivers = ", ".join(dict.fromkeys(driver for driver in group["driver"] if driver))
+        (line,) = records(group.iloc[-1:])
+        lines.append(line | times | {"device": line["on"], "driver": drivers})
+    lines.sort(key=_column_order)
+    labels = pd.Index(_labels(lines), dtype=object, name="label")
+    return pd.DataFrame(lines, columns=_KEPT.split(), index=labels, dtype=object)
+
+
+def newest(df: pd.DataFrame) -> pd.DataFrame:
+    """Rows of tests with their column's `label`; of each test and column those of its last run."""
+    rows = _results(df)
+    columns = executions(df).rename(columns={"device": "on"})
+    places = zip(*(columns[name] for name in _EXECUTION), strict=True)
+    labels = dict(zip(places, columns.index, strict=True))
+    keys = zip(*(rows[name] for name in _EXECUTION), strict=True)
+    rows = rows.assign(label=pd.Series([labels[key] for key in keys], rows.index, dtype=object))
+    test = ["label", "suite", "test"]
+    last = rows.drop_duplicates(test, keep="last").set_index(test)["run"].to_dict()
+    of_last = [last[key] for key in zip(*(rows[name] for name in test), strict=True)]
+    rows = rows[rows["run"] == pd.Series(of_last, rows.index, dtype=object)]
+    # A retry within a run has new numbers for the same metric, but its outcome has no params key.
+    params = rows["params"].where(rows["metric"] != "", "")
+    rows = rows.assign(_params=params).drop_duplicates([*test, "metric", "_params"], keep="last")
+    return rows.drop(columns="_params")
+
+
+def outcomes(df: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `newest` that say what came out of a test."""
+    rows = newest(df)
+    return rows[(rows["metric"] == "") & (rows["verdict"] != "")]
+
+
+def with_waivers(df: pd.DataFrame) -> pd.DataFrame:
+    """Rows in which the verdict of what the user accepts says so: `wrong waived`."""
+    accepted = df["verdict"] + ACCEPTED
+    return df.assign(verdict=df["verdict"].where(df["waiver"] == "", accepted))
+
+
+def spread_out(
+    rows: pd.DataFrame, index: list[str], value: Callable[[pd.DataFrame], object]
+) -> pd.DataFrame:
+    """One line per `index`, one column per label, in the natural order of the index."""
+    groups = rows.groupby([*index, "label"], sort=False)
+    parts = {tuple(map(str, key)): value(part) for key, part in groups}
+    keys = sorted({key[:-1] for key in parts}, key=lambda key: [natural(part) for part in key])
+    labels = list(dict.fromkeys(key[-1] for key in parts))
+    data = [[parts.get((*key, label)) for label in labels] for key in keys]
+    where = pd.MultiIndex.from_tuples(keys, names=index)
+    return pd.DataFrame(data, index=where, columns=pd.Index(labels, dtype=object), dtype=object)
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Lines of a table as dicts, whose keys are strings."""
+    return [{str(key): value for key, value in line.items()} for line in table.to_dict("records")]
+
+
+def file_of(test: str) -> str:
+    """Path of the file in which a test is."""
+    return test.partition("::")[0]
+
+
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """Sort key in which numbers count as integers: `rocm7.14` after `rocm7.2`."""
+    parts = re.findall(r"(\d{1,18})|(\D+|\d+)", text)
+    return [(0, int(number), "") if number else (1, 0, other) for number, other in parts]
+
+
+def short_model(model: str) -> str:
+    """Shorten a device model for a label: `NVIDIA H200` → `H200`."""
+    text = re.sub(
+        r"\((R|TM)\)|@.*|\b(NVIDIA|AMD|Intel|Instinct|CPU|Processor|\d+-Core)\b", " ", model
+    )
+    return "-".join(re.findall(r"[\w.+]+", text)) or "unknown"
+
+
+def _results(df: pd.DataFrame) -> pd.DataFrame:
+    """Rows of tests, oldest first, with the device `on` of their execution.
+
+    A single test may name another `device`: a CPU test in a CUDA cell is still in that column.
+    """
+    rows = with_waivers(df[df["test"] != ""].sort_values("time", kind="stable"))
+    pairs = zip(rows["execution"], rows["device"], strict=True)
+    on = [e.rpartition("-")[2] if e.endswith(_DEVICES) else d.partition(":")[0] for e, d in pairs]
+    return rows.assign(on=pd.Series(on, rows.index, dtype=object))
+
+
+def _labels(lines: Sequence[dict[str, Any]]) -> list[str]:
+    """Cell id, and of device, model, backend and provision only what tells columns apart."""
+    tags: list[list[str]] = [
+        [r["device"]] if r["device"] and r["accelerator"] not in {"", r["device"]} else []
+        for r in lines
+    ]
+    parts: list[Callable[[dict[str, Any]], str]] = [
+        lambda r: str(r["device"]),
+        lambda r: short_model(r["device_model"]),
+        lambda r: str(r["backend"]),
+        lambda r: str(r["provision"]),
+        lambda r: re.sub(r"\W+", "-", f"{r['execution']}-{r['device_model']}"),
+    ]
+    for part in parts:
+        names = [(r["cell"], *tag) for r, tag in zip(lines, tags, strict=True)]
+        for place, line in enumerate(lines):
+            twins = [r for r, name in zip(lines, names, strict=True) if name == names[place]]
+            if len({part(twin) for twin in twins}) > 1:
+                tags[place].append(part(line) or "unknown")
+    return [
+        f"{r['cell']} @{'/'.join(tag)}" if tag else str(r["cell"])
+        for r, tag in zip(lines, tags, strict=True)
+    ]
+
+
+def _column_order(line: dict[str, Any]) -> Any:  # noqa: ANN401  a sort key
+    release = re.match(r"[\d.]*", line["torch"])
+    numbers = [int(n) for n in re.findall(r"\d+", release[0])] if release else []
+    rest = line["torch"][release.end() :] if release else ""
+    # A release sorts after its own candidates and nightlies.
+    torch = (numbers, rest == "" or rest.startswith("+"), natural(rest))
+    cell = [natural(line[name]) for name in ("variant", "python", "companions", "cell")]
+    # The device that the build is made for comes before any other.
+    foreign = line["on"] != line["accelerator"]
+    return (torch, cell, foreign, [natural(line[name]) for name in _EXECUTION])

@@ -1,0 +1,38 @@
+"""The table of what did not pass: a line per subject and root cause."""
+
+from typing import Any
+
+import pandas as pd
+
+from matrix.tables.columns import executions, file_of, outcomes
+from matrix.tables.verdicts import rank
+
+_COLUMNS = ["verdict", "suite", "subject", "title", "reason", "tests", "of", "example", "labels"]
+
+
+def problem_table(df: pd.DataFrame) -> pd.DataFrame:
+    """Everything that did not pass, one line per subject and root cause, loudest first.
+
+    Columns: verdict, suite, subject (feature, workload or file), title, reason, tests (most in one
+    column), of (tests of the subject), example (a test id), labels (tuple of columns).
+    """
+    rows = outcomes(df)
+    subject = rows["feature"].where(rows["feature"] != "", rows["workload"])
+    rows = rows.assign(subject=subject.where(subject != "", rows["test"].map(file_of)))
+    cause = rows["signature"].where(rows["signature"] != "", rows["reason"])
+    rows = rows.assign(cause=cause.map(str))
+    sizes = rows.groupby(["suite", "subject", "label"]).size().to_dict()
+    order = {label: place for place, label in enumerate(executions(df).index)}
+    lines: list[dict[str, Any]] = []
+    bad = rows[rows["verdict"] != "pass"]
+    for (verdict, suite, name, _), part in bad.groupby(["verdict", "suite", "subject", "cause"]):
+        seen = sorted(set(part["label"]), key=order.__getitem__)
+        last = part.iloc[-1]
+        lines.append(
+            {"verdict": verdict, "suite": suite, "subject": name, "title": last["title"]}
+            | {"reason": last["reason"], "tests": int(part["label"].value_counts().max())}
+            | {"of": max(sizes[suite, name, label] for label in seen)}
+            | {"example": part["test"].min(), "labels": tuple(seen)}
+        )
+    lines.sort(key=lambda line: (rank(line["verdict"]), line["suite"], line["subject"]))
+    return pd.DataFrame(lines, columns=_COLUMNS, dtype=object)

@@ -1,0 +1,101 @@
+"""The table of workloads: value, spread, rate and ratio of each metric per execution."""
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from matrix.tables.baselines import NOT_COMPARABLE, baselines, ratio
+from matrix.tables.columns import executions, natural, newest, records
+from matrix.tables.verdicts import NOT_MEASURED
+
+_RATES = {"flop": "FLOP/s", "bytes": "B/s", "tokens": "tok/s"}
+_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_INDEX = ["workload", "params", "metric", "unit"]
+_FIELDS = ["status", "median", "spread", "rate", "rate_unit", "ratio", "why"]
+
+
+def workload_table(df: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
+    """Median, spread, rate and ratio of each metric.
+
+    Index workload, params, metric, unit; columns (label, field). Units: median and spread
+    (interquartile range) in `unit`, rate in `rate_unit`. `status` is `value`, `unstable`,
+    `not measured` or the verdict that kept the value away. `ratio` is a number (more than
+    1 is better, whether `better` is higher or lower) or `n/c` with the reason in `why`. `baseline`
+    is a column or a cell id; of a cell, the execution on the same device is taken. Without results
+    of the baseline everything is `n/c`.
+    """
+    columns = executions(df)
+    bases = {} if baseline is None else baselines(columns, baseline)
+    measured = _measurements(df)
+    cells = dict(measured)
+    for (key, label), cell in measured.items():
+        if bases and cell["status"] == "value":
+            base, why = bases[label]
+            other = measured.get((key, base), {"status": NOT_MEASURED, "median": None})
+            cells[key, label] = cell | (
+                {"ratio": NOT_COMPARABLE, "why": why} if why else ratio(cell, other)
+            )
+    used = {label for _, label in cells}
+    keys = sorted({key for key, _ in cells}, key=lambda key: [natural(part) for part in key])
+    blank = dict.fromkeys(_FIELDS) | {"status": NOT_MEASURED}
+    header = [(label, field) for label in columns.index if label in used for field in _FIELDS]
+    data = [[cells.get((key, label), blank)[field] for label, field in header] for key in keys]
+    index = pd.MultiIndex.from_tuples(keys, names=_INDEX)
+    pairs = pd.MultiIndex.from_tuples(header, names=["label", "field"])
+    return pd.DataFrame(data, index=index, columns=pairs, dtype=object)
+
+
+def _measurements(df: pd.DataFrame) -> dict[tuple[tuple[str, ...], str], dict[str, Any]]:
+    """Cells of the workload table without ratios, by row key and label."""
+    rows = newest(df)
+    metrics = records(rows[rows["metric"] != ""])
+    outcomes = rows[(rows["metric"] == "") & (rows["verdict"] != "")]
+    tests = zip(outcomes["label"], outcomes["suite"], outcomes["test"], strict=True)
+    sources = dict(zip(tests, outcomes["source"], strict=True))
+    cells: dict[tuple[tuple[str, ...], str], dict[str, Any]] = {}
+    keys_of: dict[str, dict[tuple[str, ...], None]] = {}
+    for row in metrics:
+        params, work = _params(row["params"])
+        key = (row["workload"] or row["test"], params, row["metric"], row["unit"])
+        source = row["source"] or sources.get((row["label"], row["suite"], row["test"]), "")
+        cells[key, row["label"]] = _value(row | {"source": source}, work)
+        keys_of.setdefault(row["test"], {})[key] = None
+    measured = {(row["test"], row["label"]) for row in metrics}
+    outcomes = outcomes[(outcomes["workload"] != "") | (outcomes["suite"] == "throughput")]
+    for row in records(outcomes):
+        if (row["test"], row["label"]) not in measured:
+            status = "no metric" if row["verdict"] == "pass" else row["verdict"]
+            own = (row["workload"] or row["test"], _params(row["params"])[0], "", "")
+            for key in keys_of.get(row["test"], {own: None}):
+                blank = dict.fromkeys(_FIELDS)
+                cells[key, row["label"]] = blank | {"status": status, "why": row["reason"]}
+    return cells
+
+
+def _value(row: dict[str, Any], work: dict[str, float]) -> dict[str, Any]:
+    median = row["median"]
+    good = isinstance(median, int | float) and median == median and not row["reason"]  # noqa: PLR0124
+    cell: dict[str, Any] = dict.fromkeys(_FIELDS) | {"status": "value", "median": median}
+    cell |= {"spread": row["spread"], "better": row["better"], "source": row["source"]}
+    cell["device"] = row["device"].partition(":")[0]
+    if not good:
+        return cell | {"status": row["verdict"] or "unstable", "why": row["reason"] or "no value"}
+    for name, amount in work.items():
+        if median > 0 and row["unit"] in _SECONDS:
+            rate = amount / (median * _SECONDS[row["unit"]])
+            return cell | {"rate": rate, "rate_unit": _RATES[name]}
+    return cell
+
+
+def _params(text: str) -> tuple[str, dict[str, float]]:
+    """Parameters as `k=v`, sorted, and apart from them the work done in a call."""
+    try:
+        params = json.loads(text or "{}")
+    except ValueError:
+        return text, {}
+    if not isinstance(params, dict):
+        return text, {}
+    work = {name: params.pop(f"work.{name}", None) for name in _RATES}
+    amounts = {name: float(n) for name, n in work.items() if isinstance(n, int | float)}
+    return " ".join(f"{k}={v}" for k, v in sorted(params.items())), amounts
