@@ -65,16 +65,16 @@ def test_dynamic(device, rng):
         )
     ],
 )
-def test_cache(device, rng, monkeypatch):
+def test_cache(device, rng):
     """A new process finds this one's code: a miss here, a hit there, the same right numbers."""
     from torch._inductor import config  # noqa: PLC0415 - slow to import
 
-    # Not the default everywhere; the other process is told by the environment.
-    monkeypatch.setattr(config, "fx_graph_cache", True)
     # A constant that no cache has seen: whatever was compiled before, the first one misses.
     constant = 1 + float(torch.rand((), generator=rng, dtype=torch.float64))
-    torch._dynamo.reset()
-    here, there = first_process(device, constant), second_process(device, constant)
+    # Not the default everywhere; the other process is told by the environment.
+    with config.patch({"fx_graph_cache": True}):
+        here = first_process(device, constant)
+    there = second_process(device, constant)
     if not here["events"]:
         raise NotImplementedError("this torch has no FX graph cache with counters")
     assert count(here) == {"hit": 0, "miss": 1, "bypass": 0}
