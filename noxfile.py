@@ -8,6 +8,7 @@ from pathlib import Path
 import nox
 
 HERE = Path(__file__).resolve().parent
+FILE = Path(os.environ.get("MATRIX_FILE", HERE / "matrix.toml"))
 # plain `nox` does not put the folder of the noxfile on sys.path
 sys.path.insert(0, str(HERE))
 
@@ -34,7 +35,8 @@ def call(session: nox.Session, *arguments: str) -> None:
     """Call the CLI where the project is installed."""
     project(session)
     python = sys.executable if INSTALLED else "python"
-    session.run(python, "-m", "matrix", *arguments, *session.posargs, external=True)
+    file = ("--file", str(FILE))
+    session.run(python, "-m", "matrix", *arguments, *file, *session.posargs, external=True)
 
 
 @nox.session(venv_backend="none" if INSTALLED else None)
@@ -82,9 +84,8 @@ def lint(session: nox.Session) -> None:
 
 def _cell_sessions() -> None:
     """One session per cell, named by its id, tagged with accelerator and torch release."""
-    file = Path(os.environ.get("MATRIX_FILE", HERE / "matrix.toml"))
     try:
-        cells = Workspace.of(file, env=os.environ).expansion.cells
+        cells = Workspace.of(FILE, env=os.environ).expansion.cells
     except MatrixError as error:
         print(f"noxfile: no sessions for cells: {error}", file=sys.stderr)  # noqa: T201
         return

@@ -96,7 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     running = argparse.ArgumentParser(add_help=False)
     running.add_argument("--suite", action="append", default=[], help="only this suite; repeatable")
     running.add_argument("--backend", choices=BACKENDS, default="auto", help="how cells are made")
-    running.add_argument("--python", type=Path, help="host backend: the interpreter that has torch")
+    running.add_argument("--python", type=_absolute, help="host backend: the interpreter that has torch")
     running.add_argument("--recording", default="latest", help="replay backend: a run or its path")
     running.add_argument("--slots", type=int, help="cells that run at the same time")
     running.add_argument("--rerun", choices=("stale", "failed", "all"), default="stale",
@@ -127,6 +127,11 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, help="write <cell id>.Dockerfile files to this folder")
     add("schema", _schema, [], "print the JSON schema of matrix.toml")
     return parser
+
+
+def _absolute(text: str) -> Path:
+    """A path that also holds in a cell's own working folder."""
+    return Path(text).absolute()
 
 
 def _print_json(data: object) -> None:

@@ -66,7 +66,7 @@ class Workspace:
     @functools.cached_property
     def store(self) -> Store:
         """The bundles."""
-        return Store(self.results)
+        return Store(self.results.absolute())  # cells' processes run in folders of their own
 
     def profile(self, name: str) -> Profile:
         """A profile by name; raises `InputError`."""

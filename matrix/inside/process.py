@@ -19,7 +19,7 @@ CHUNK = 64 * 1024
 GRACE = 2.0
 # What a dying process says about its end; the lines after it are stacks and lists of modules.
 LAST_WORDS = re.compile(
-    r"^(Fatal Python error|terminate called|\s*what\(\):|Segmentation fault|.*Assertion .* failed"
+    r"^(.*Fatal Python error|terminate called|\s*what\(\):|Segmentation fault|.*Assertion .* failed"
     r"|.*CUDA error|.*HIP error|.*(Error|Exception|FATAL)\b.*:|ERROR: (?!usage)|.*: error: )"
 )
 

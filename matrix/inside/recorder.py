@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
+import re
 import sys
 import time
 from typing import Any, Dict, Iterator, List
@@ -109,6 +110,8 @@ class Recorder:
         """Judge one phase of a test; the first phase that went wrong decides."""
         result = yield
         report = result.get_result()  # type: ignore[attr-defined]
+        if report.when == "call":
+            _keep_benchmark(item)
         expected_failure = getattr(report, "wasxfail", None)
         if expected_failure is not None:
             why = str(expected_failure).replace("reason: ", "", 1) or "no reason given"
@@ -156,7 +159,7 @@ class Recorder:
         if self._verdict.name != "pass":
             return
         for metric in getattr(item, "matrix_metrics", []):
-            frame = {"event": "metric", "id": nodeid, "workload": event["workload"]}
+            frame = {"event": "metric", "id": nodeid, "workload": event["workload"] or _function(item)}
             params = {**event["params"], **metric.pop("params", {})}
             self._events.write({**frame, **metric, "params": params, "device": event["device"]})
 
@@ -194,6 +197,11 @@ def _about(item: pytest.Item) -> Event:
     }
 
 
+def _function(item: pytest.Item) -> str:
+    """The test's name without its parameters: what a number of a user's own suite is of."""
+    return item.name.partition("[")[0]
+
+
 def _params(item: pytest.Item) -> Dict[str, Any]:
     """The test's parameters that are plain values; others show in its id only."""
     callspec = getattr(item, "callspec", None)
@@ -215,6 +223,16 @@ def _source(item: pytest.Item) -> str:
     return digest.hexdigest()[:12]
 
 
+def _keep_benchmark(item: pytest.Item) -> None:
+    """Numbers of a test that uses pytest-benchmark's own fixture, while the fixture is there."""
+    funcargs = getattr(item, "funcargs", None) or {}
+    timed = getattr(getattr(funcargs.get("benchmark"), "stats", None), "stats", None)
+    if timed is None or "measure" in funcargs or not timed.data:
+        return
+    metric = {"metric": "time", "unit": "s", "better": "lower", "work": {}, "params": {}}
+    item.matrix_metrics = [{**metric, "samples": [float(sample) for sample in timed.data]}]  # type: ignore[attr-defined]
+
+
 def _refusals(item: pytest.Item) -> List[marks.Refusal]:
     rows = [*item.iter_markers(marks.FEATURE), *item.iter_markers(marks.WORKLOAD)]
     return [refusal for row in rows for refusal in row.kwargs["refusals"]]
@@ -230,7 +248,9 @@ def _collect_text(report: pytest.CollectReport) -> str:
 def _last_error(text: str) -> str:
     """The line of a collection error that says what was raised."""
     lines = [line[2:].strip() for line in text.splitlines() if line.startswith("E ")]
-    return first_line("\n".join(lines) or text)
+    # before a SyntaxError stand the file and the line of code
+    raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt|Exit)\b", line)]
+    return first_line("\n".join(raised or lines) or text)
 
 
 def _device_is_poisoned() -> bool:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from matrix.reports import workloads
-from matrix.tables import NOT_MEASURED, Tables, kind_of
+from matrix.reports.lines import workloads
+from matrix.tables import Tables
+from matrix.tables.verdicts import NOT_MEASURED, kind_of
 
 _WHERE = ["device", "device_model", "driver", "backend", "runner", "provision", "last", "run"]
 
@@ -14,8 +15,9 @@ _WHERE = ["device", "device_model", "driver", "backend", "runner", "provision", 
 def write(tables: Tables, folder: Path) -> list[Path]:
     """Write features, workloads, suites, cells and long.csv; returns their paths.
 
-    Every line says its kind; of measured ones also device, driver, provision, time and run. Text
-    that a spreadsheet would run as a formula gets a `'` in front. Raises `OSError`.
+    Every line says its kind; of measured ones also device, driver, provision, time and run. A
+    problem that the user accepts is `wrong waived`, but for long.csv, which has rows as they are.
+    Text that a spreadsheet would run as a formula gets a `'` in front. Raises `OSError`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     made = {

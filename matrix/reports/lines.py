@@ -1,6 +1,6 @@
-"""Lines of the pandas tables as plain values, so that a report need not import pandas."""
+"""Lines of the pandas tables as plain values, and how these are written. Imports no pandas."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,3 +41,8 @@ def ratio_mark(cell: Mapping[str, Any]) -> str:
     if not isinstance(ratio, float):
         return ratio or ""
     return f"{'~' if cell['why'] == 'within the spread' else ''}{ratio:.2f}×"
+
+
+def compared(rows: Sequence[tuple[object, Mapping[str, Mapping[str, Any]]]]) -> bool:
+    """Whether any ratio says more than that the baseline is as fast as itself."""
+    return any(cell["ratio"] not in {None, 1.0} for _, cells in rows for cell in cells.values())

@@ -1,10 +1,12 @@
 """How verdicts look: a mark, a word and a colour for each."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from matrix.records import WAIVED
-from matrix.reports.text import clean
+
+_ACCEPTED = f" {WAIVED}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,7 @@ MARKS: dict[str, Mark] = {
     "fail": _mark("✗", "fail", "red"),
     "timeout": _mark("⧖", "timeout", "red", "time"),
     "oom": _mark("▲", "oom", "red"),
+    "waived": _mark("w", "waived", "bold yellow"),
     "unsupported": _mark("–", "unsupported", "yellow", "unsup"),
     "skip": _mark("○", "skip", "cyan"),
     "not-run": _mark("·", "not-run", "magenta", "unrun"),
@@ -53,13 +56,29 @@ MARKS: dict[str, Mark] = {
 
 
 def mark(verdict: str) -> Mark:
-    """Return the mark of a verdict; an unknown word is shown as it is, never as a pass."""
-    return MARKS.get(verdict) or _mark("✗", clean(verdict, 20), "red")
+    """Return the mark of a verdict; an unknown word is never shown as a pass.
+
+    What the user accepts, such as `wrong waived`, keeps its symbol with a `w` behind it.
+    """
+    known = verdict.removesuffix(_ACCEPTED)
+    if known != verdict:
+        look = mark(known)
+        symbol, word = f"{look.symbol}w", f"{look.word}{_ACCEPTED}"
+        return replace(look, symbol=symbol, word=word, style=MARKS[WAIVED].style)
+    # Rows are untrusted: a report writes only a word as it is.
+    word = verdict if re.fullmatch(r"[a-z][a-z -]{0,19}", verdict) else "unknown"
+    return MARKS.get(verdict) or _mark("✗", word, "red")
+
+
+def loudness(verdict: str) -> tuple[int, str]:
+    """Sort key, loudest first; an unknown word is as loud as `fail`."""
+    known = verdict.removesuffix(_ACCEPTED)
+    places = list(MARKS)
+    place = places.index(known if known in MARKS else "fail")
+    return (place if known == verdict else max(place, places.index(WAIVED)), verdict)
 
 
 def tally(verdicts: Mapping[str, int]) -> str:
     """Count verdicts in words: passes first, then the loudest: `17 pass, 1 WRONG`."""
-    order = ["pass", *(verdict for verdict in MARKS if verdict != "pass")]
-    known = [verdict for verdict in order if verdicts.get(verdict)]
-    strange = sorted(verdict for verdict in verdicts if verdict not in MARKS and verdicts[verdict])
-    return ", ".join(f"{verdicts[v]} {mark(v).word}" for v in known + strange)
+    found = sorted((v for v in verdicts if verdicts[v]), key=lambda v: (v != "pass", loudness(v)))
+    return ", ".join(f"{verdicts[verdict]} {mark(verdict).word}" for verdict in found)

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ class Names:
         """Name some columns: `all 6 columns`, `all 3 cpu columns`, three in a row `a … c`."""
         order = list(self.tokens)
         if len(labels) == len(order) > 1:
-            return f"all {len(order)} columns"
+            return "both columns" if len(order) == 2 else f"all {len(order)} columns"  # noqa: PLR2004
         for token in dict.fromkeys(itertools.chain.from_iterable(self.tokens.values())):
             those = [label for label in order if token in self.tokens[label]]
             if token and len(those) > 2 and set(those) == set(labels):  # noqa: PLR2004
@@ -48,13 +48,15 @@ def names(executions: "pd.DataFrame") -> Names:
     """Factor out what all columns have in common; full labels where the rest does not differ."""
     by_label = dict(zip(map(str, executions.index), records(executions), strict=True))
     rows = {label: _tokens(label, record, by_label.values()) for label, record in by_label.items()}
+    if _variant_says_device(rows, by_label):
+        rows = {label: (*row[:-1], "") for label, row in rows.items()}
     kinds = list(zip(*rows.values(), strict=True))
     varies = [len(set(kind)) > 1 for kind in kinds]
     if len(rows) == 1:
         varies = [place == 0 for place in range(len(kinds))]
-    common = [
-        kind[0] for kind, differs in zip(kinds, varies, strict=True) if not differs and kind[0]
-    ]
+    common = [kind[0] for kind, differs in zip(kinds, varies, strict=True) if not differs]
+    if common and not varies[-1] and common[-1]:
+        common[-1] = f"on {common[-1]}"  # of a CPU build too: `cpu py3.11 on cpu`
     tokens = {
         label: tuple(t for t, differs in zip(row, varies, strict=True) if differs)
         for label, row in rows.items()
@@ -62,7 +64,16 @@ def names(executions: "pd.DataFrame") -> Names:
     if len(set(tokens.values())) < len(tokens):
         return Names(common="", tokens={x: (x,) for x in rows}, short={x: x for x in rows})
     short = {label: _shortest(row, list(tokens.values())) for label, row in tokens.items()}
-    return Names(common=" ".join(common), tokens=tokens, short=short)
+    return Names(common=" ".join(filter(None, common)), tokens=tokens, short=short)
+
+
+def _variant_says_device(
+    rows: Mapping[str, tuple[str, ...]], by_label: Mapping[str, dict[str, Any]]
+) -> bool:
+    """Whether each build ran on what it is made for, so that `cu130` need not be `cu130 cuda`."""
+    native = all(row[-1] == by_label[label]["accelerator"] for label, row in rows.items())
+    devices = {row[-1] for row in rows.values()}
+    return native and len(devices) > 1 and len({row[:-1] for row in rows.values()}) == len(rows)
 
 
 def _shortest(row: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -1,16 +1,19 @@
 """Why something is not a pass or has no number, grouped so that a root cause is one line."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from matrix.reports.lines import records
-from matrix.reports.marks import MARKS
+from matrix.reports.marks import loudness
 from matrix.reports.names import Names
 from matrix.reports.text import clean
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_NUMBERS = re.compile(r"error \S{1,40}(?: > |, tolerance )[^\s:;,]{1,40}(?: \([^()]{1,80}\))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +41,21 @@ def causes(problems: "pd.DataFrame", suites: Iterable[str], *, others: bool = Fa
             Cause(
                 verdict=verdict,
                 subjects=[clean(line["subject"], 80) for line in lines],
-                reason=reason,
+                reason=_reason(verdict, reason),
                 count=part[0] if len(lines) == len(part) == 1 else "",
                 labels=list(labels),
             )
         )
     return found
+
+
+def _reason(verdict: str, reason: str) -> str:
+    """One line; of a wrong result the error and the tolerance are never what is cut away."""
+    line = clean(reason)
+    numbers = _NUMBERS.search(" ".join(reason.split())) if verdict.startswith("wrong") else None
+    if not numbers or clean(numbers[0]) in line:
+        return line
+    return clean(f"{numbers[0]}: {clean(reason, 300 - len(numbers[0]) - 2)}")
 
 
 def unmeasured(features: "pd.DataFrame") -> list[Cause]:
@@ -74,13 +86,13 @@ def gaps(cells: "pd.DataFrame") -> list[Gap]:
     """Group the cell table by verdict, reason and source, loudest first."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for line in records(cells):
-        source = clean(f"{line['kind']}: {line['source']}, {str(line['date'])[:10]}")
+        source = f"{line['kind']}: {line['source']}"
+        source = clean(", ".join(filter(None, [source, line["date"][:10]])))
         where = " ".join(filter(None, [line["cell"], line["execution"], line["suite"]]))
         key = (line["verdict"], clean(line["reason"] or "no reason given"), source)
         groups.setdefault(key, []).append(clean(where, 140))
-    order = list(MARKS)
     found = [Gap(verdict=v, reason=r, source=s, cells=some) for (v, r, s), some in groups.items()]
-    return sorted(found, key=lambda gap: order.index(gap.verdict) if gap.verdict in order else 0)
+    return sorted(found, key=lambda gap: loudness(gap.verdict))
 
 
 def why_lines(

@@ -623,3 +623,22 @@ def _wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:
             return found
         time.sleep(0.05)
     pytest.fail(f"nothing happened within {seconds} s")
+
+
+def test_numbers_of_a_plain_benchmark_are_kept(supervise: Callable[..., Ran]) -> None:
+    """A test that uses pytest-benchmark by itself leaves its samples, named after the test."""
+    ran = supervise("""
+        import pytest
+
+        @pytest.mark.parametrize("n", [3])
+        def test_sum(benchmark, n):
+            assert benchmark.pedantic(sum, args=(range(n),), rounds=4) == 3
+
+        def test_wrong(benchmark):
+            benchmark.pedantic(sum, args=(range(3),), rounds=4)
+            assert False
+    """)
+
+    (metric,) = ran.of("metric")
+    assert (metric["workload"], metric["metric"], metric["params"]) == ("test_sum", "time", {"n": 3})
+    assert len(metric["samples"]) == 4

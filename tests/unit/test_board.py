@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from matrix.board import duration, make_board
+from matrix.board.state import loud
 
 LABEL = "torch2.13.0-cpu-py3.11 feature"
 
@@ -62,6 +63,7 @@ def test_a_job_is_one_line_per_event(stream, clock):
         pytest.param({}, "", "done", id="an-environment-has-no-verdicts"),
         pytest.param({}, "disk full", "failed", id="a-reason-without-verdicts-is-a-failure"),
         pytest.param({"meteor": 1}, "", "1 meteor", id="unknown-verdict-is-shown"),
+        pytest.param({"waived": 1, "pass": 2}, "", "2 pass, 1 waived", id="waived-is-no-pass"),
         pytest.param({"infra": 1}, "engine\n\x1b[2Jgone", "1 infra", id="control-characters"),
     ],
 )
@@ -227,6 +229,20 @@ def test_the_live_board_leaves_finished_jobs_as_lines(live, stream, clock):
 
 
 @pytest.mark.parametrize(
+    ("counts", "verdict"),
+    [
+        pytest.param({"pass": 9, "skip": 1, "unsupported": 1}, "pass", id="nothing-to-look-at"),
+        pytest.param({"pass": 9, "waived": 1}, "waived", id="accepted-is-not-green"),
+        pytest.param({"waived": 1, "oom": 1}, "oom", id="what-nobody-accepted-is-louder"),
+        pytest.param({"meteor": 1}, "meteor", id="unknown-is-not-green"),
+    ],
+)
+def test_a_job_has_the_colour_of_its_loudest_verdict(counts, verdict):
+    """Green is what needs no look; a skip and a refusal of torch need none."""
+    assert loud(counts) == verdict
+
+
+@pytest.mark.parametrize(
     ("seconds", "said"),
     [
         pytest.param(0.04, "0.0 s", id="nothing"),
@@ -247,7 +263,7 @@ def test_a_log_does_not_pay_for_the_terminal(stream, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     for name in ("rich", "pandas"):
         monkeypatch.setitem(sys.modules, name, None)
-    for name in ("matrix.board", "matrix.reports"):
+    for name in [name for name in sys.modules if name.startswith(("matrix.board", "matrix.rep"))]:
         monkeypatch.delitem(sys.modules, name)
     fresh = importlib.import_module("matrix.board")
     with fresh.make_board(stream, total=1, color=True, interactive=False) as board:

@@ -7,7 +7,8 @@ import pytest
 
 from matrix import tables
 from matrix.records import TEST_VERDICTS, Row
-from matrix.reports import MARKS
+from matrix.reports.marks import MARKS
+from matrix.tables.verdicts import LOUDNESS, loudest
 
 H200 = {"execution": "docker-cuda", "backend": "docker", "device": "cuda"} | {
     "device_model": "NVIDIA H200",
@@ -65,8 +66,8 @@ def workloads(*rows, baseline=None):
 
 def test_every_verdict_of_a_test_has_a_place_in_the_order_and_a_mark():
     """A verdict that is added to the records cannot be forgotten here."""
-    assert set(tables.LOUDNESS) == TEST_VERDICTS
-    assert [v for v in MARKS if v in tables.LOUDNESS] == list(tables.LOUDNESS)
+    assert set(LOUDNESS) == TEST_VERDICTS
+    assert [v for v in MARKS if v in LOUDNESS] == list(LOUDNESS)
 
 
 @pytest.mark.parametrize(
@@ -78,12 +79,15 @@ def test_every_verdict_of_a_test_has_a_place_in_the_order_and_a_mark():
         pytest.param(["unsupported", "oom"], "oom", id="oom-over-unsupported"),
         pytest.param(["crash", "fail", "wrong"], "wrong", id="wrong-is-loudest"),
         pytest.param(["unsupported", "meteor"], "meteor", id="strange-verdict-as-loud-as-fail"),
+        pytest.param(["wrong waived", "oom"], "oom", id="waived-is-quieter-than-a-problem"),
+        pytest.param(["pass", "unsupported", "fail waived"], "fail waived", id="waived-is-no-pass"),
+        pytest.param(["oom waived", "wrong waived"], "wrong waived", id="waived-keep-their-order"),
         pytest.param([], "not measured", id="no-test-is-unknown"),
     ],
 )
 def test_a_feature_has_the_loudest_verdict_of_its_tests(verdicts, expected):
     """The order is wrong, crash, fail, timeout, oom, unsupported, skip, not-run, pass."""
-    assert tables.loudest(verdicts) == expected
+    assert loudest(verdicts) == expected
 
 
 def test_a_feature_without_a_row_is_not_measured():
@@ -352,7 +356,7 @@ def test_one_root_cause_is_one_problem_over_its_columns():
     ]
     rows = [Row(**{**fields_of(row), "signature": "at <addr>"}) for row in rows]
     rows.append(outcome(test="test_a.py::fine"))
-    table = tables.problems(tables.frame(rows))
+    table = tables.problem_table(tables.frame(rows))
     assert table.drop(columns=["reason", "title"]).to_dict("records") == [
         {
             "verdict": "fail",
@@ -457,9 +461,49 @@ def test_the_summary_begins_with_the_loudest():
     """The first sentence has the worst news first and ends with what was not tested."""
     rows = [outcome(), outcome(verdict="wrong", feature="b", test="test_b.py::t"), metric()]
     rows.append(nothing(NEW, "infra", "x"))
-    assert tables.summary(tables.frame(rows)).sentence == (
+    assert tables.summarize(tables.frame(rows)).sentence == (
         "1 WRONG, 1 pass (2 features in 1 execution); 1 measurement; without results: 1 infra."
     )
+
+
+def test_the_summary_counts_the_users_own_tests():
+    """A run of only the user's suites has results, and a crash there is news too."""
+    mine = {"suite": "mine", "feature": ""}
+    rows = [outcome(test=f"test_x.py::t{n}", **mine) for n in range(3)]
+    rows.append(outcome(NEW, "skip", "test_y.py::t", suite="yours", feature=""))
+    made = tables.summarize(tables.frame(rows))
+    assert made.sentence == "1 skip, 3 pass (tests of 2 suites of yours in 2 executions)."
+    assert (made.tests, made.loudest) == ({"skip": 1, "pass": 3}, "skip")
+    crash = outcome(verdict="crash", test="test_x.py::bad", **mine)
+    assert tables.summarize(tables.frame([outcome(), crash])).loudest == "crash"
+
+
+def test_the_summary_says_what_kept_numbers_away():
+    """A throughput suite that gave no number has results all the same."""
+    oom = outcome(verdict="oom", suite="throughput", feature="", workload="w")
+    made = tables.summarize(tables.frame([oom, outcome(suite="throughput", test="t", feature="")]))
+    assert made.sentence == "0 measurements, 1 oom."
+    assert made.loudest == "oom"
+
+
+def test_a_waived_problem_is_one_of_its_own():
+    """What the user accepts is counted and listed apart from what nobody accepted."""
+    rows = [outcome(verdict="wrong", waiver="known", reason="off [waived: known]")]
+    rows.append(outcome(NEW, "wrong", reason="off"))
+    assert features(*rows) == {
+        "torch2.9.0-cu128-py3.12": ["wrong waived"],
+        "torch2.11.0-cu128-py3.12": ["wrong"],
+    }
+    df = tables.frame(rows)
+    assert list(tables.problem_table(df)["verdict"]) == ["wrong", "wrong waived"]
+    assert tables.summarize(df).sentence == ("1 WRONG, 1 WRONG waived (1 feature in 2 executions).")
+
+
+def test_a_waived_cell_keeps_its_kind():
+    """An accepted failure to install was measured like any other."""
+    row = nothing(cell(), "uninstallable", "no solution [waived: old]", waiver="old")
+    (line,) = tables.cell_table(tables.frame([row])).to_dict("records")
+    assert (line["verdict"], line["kind"]) == ("uninstallable waived", "measured")
 
 
 def test_no_rows_make_empty_tables():

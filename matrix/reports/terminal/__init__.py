@@ -1,0 +1,178 @@
+"""Tables → text for a terminal: narrow ones get shorter cells, then numbers for columns."""
+
+import io
+import itertools
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from matrix.reports.marks import loudness, mark
+from matrix.reports.names import Names, names, provenances
+from matrix.reports.reasons import causes, gaps, unmeasured
+from matrix.reports.terminal.grid import GAP, Grid, draw, draw_numbers, hang
+from matrix.reports.terminal.parts import (
+    Form,
+    cell_text,
+    draw_causes,
+    heading,
+    heads_of,
+    several,
+    shared,
+)
+from matrix.reports.terminal.throughput import draw_throughput
+from matrix.reports.text import clean
+
+if TYPE_CHECKING:
+    from matrix.tables import Tables
+
+LEAST_TITLE = 30
+
+FORMS = (
+    Form(cells="word", name=60),
+    Form(cells="word"),
+    Form(cells="short"),
+    Form(cells="symbol"),
+    Form(cells="symbol", numbered=True),
+)
+"""Of the features, the roomiest first: the first that fits is taken."""
+FILE_FORMS = (Form(cells="short", name=80), Form(cells="short", name=36), Form(cells="symbol"))
+
+
+def render(tables: "Tables", *, width: int, color: bool) -> str:
+    """Render everything; `color=False` leaves only text, which says all that colour says."""
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=max(width, 40),
+        force_terminal=color,
+        color_system="standard" if color else None,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        _environ={},
+    )
+    short = names(tables.executions)
+    worst = mark(tables.summary.loudest)
+    console.print(Text(tables.summary.sentence, style=f"bold {worst.line}"))
+    for section in (_features, draw_throughput, _suites, _untested, _columns):
+        section(console, tables, short)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _features(console: Console, tables: "Tables", short: Names) -> None:
+    table = tables.features
+    if table.empty:
+        return
+    heading(console, "Features", f"measured{shared(short)}")
+    rows = [
+        ((str(group), str(name), str(title)), [str(verdict) for verdict in cells])
+        for (group, name, title), cells in zip(table.index, table.to_numpy(), strict=True)
+    ]
+    columns = [str(label) for label in table.columns]
+    for form in FORMS:
+        heads = [str(place) for place in range(1, len(columns) + 1)]
+        grid = Grid(
+            first=["feature"],
+            columns=heads if form.numbered else heads_of(columns, short),
+            lines=list(_feature_lines(rows, form)),
+        )
+        if grid.width <= console.width:
+            break
+    room = console.width - grid.width - GAP
+    if room >= LEAST_TITLE and any(title != name for (_, name, title), _ in rows):
+        lines = list(_feature_lines(rows, form, room))
+        grid = Grid(first=["feature", "title"], columns=grid.columns, lines=lines)
+    draw(console, grid)
+    if form.numbered:
+        console.print()
+        draw_numbers(console, columns)
+    if form.cells == "symbol":
+        found = sorted({verdict for _, cells in rows for verdict in cells}, key=loudness)
+        hang(console, Text("   ".join(str(mark(verdict)) for verdict in found), style="dim"))
+    draw_causes(console, [*causes(tables.problems, ["feature"]), *unmeasured(table)], short)
+
+
+def _feature_lines(
+    rows: Sequence[tuple[tuple[str, str, str], list[str]]], form: Form, title_room: int = 0
+) -> Iterator[tuple[list[Text], list[Text]]]:
+    """Yield a line per feature, under a line per group."""
+    for group, members in itertools.groupby(rows, key=lambda row: row[0][0]):
+        lines = list(members)
+        blank = [Text("")] * len(lines[0][1])
+        yield [Text(clean(group, 30), style="bold dim"), *([Text("")] if title_room else [])], blank
+        for (_, name, title), cells in lines:
+            firsts = [Text("  " + clean(name, form.name))]
+            if title_room:
+                text = _title(title, title_room) if title != name else ""
+                firsts.append(Text(text, style="dim"))
+            yield firsts, [cell_text(verdict, form) for verdict in cells]
+
+
+def _title(title: str, room: int) -> str:
+    """Leave out of a title that is too long first what is in brackets, then its end."""
+    line = clean(title)
+    if cell_len(line) <= room:
+        return line
+    return textwrap.shorten(re.sub(r" \(.*\)$", "", line), room, placeholder=" …")
+
+
+def _suites(console: Console, tables: "Tables", short: Names) -> None:
+    table = tables.suites
+    if table.empty:
+        return
+    common = shared(short, tables.features, tables.workloads)
+    heading(console, "Your suites", f"measured; tests of each file{common}")
+    columns = heads_of([str(label) for label in table.columns], short)
+    blank = [Text("")] * len(columns)
+    for form in FILE_FORMS:
+        lines: list[tuple[list[Text], list[Text]]] = []
+        rows = zip(table.index, table.to_numpy(), strict=True)
+        for suite, files in itertools.groupby(rows, key=lambda row: row[0][0]):
+            lines.append(([Text(clean(suite, form.name), style="bold dim")], blank))
+            for (_, file), counts in files:
+                first = Text("  " + clean(file, form.name))
+                lines.append(([first], [_counts(value, form) for value in counts]))
+        grid = Grid(first=["file"], columns=columns, lines=lines)
+        if grid.width <= console.width:
+            break
+    draw(console, grid)
+    draw_causes(console, causes(tables.problems, ["feature", "throughput"], others=True), short)
+
+
+def _counts(verdicts: dict[str, int], form: Form) -> Text:
+    """Write counts under each other, the loudest on top."""
+    if not verdicts:
+        return cell_text("not measured", form)
+    lines = []
+    for verdict, count in verdicts.items():
+        look = mark(verdict)
+        word = f" {look.short}" if form.cells == "short" else ""
+        lines.append(Text(f"{look.symbol} {count}{word}", style=look.style))
+    return Text("\n").join(lines)
+
+
+def _untested(console: Console, tables: "Tables", _short: Names) -> None:
+    found = gaps(tables.cells)
+    if found:
+        heading(console, "Not tested")
+    for gap in found:
+        head = mark(gap.verdict)
+        hang(console, Text.assemble((str(head), head.style), f" {several(gap.cells)}"))
+        text = Text.assemble(gap.reason, (f" [{gap.source}]", "dim"))
+        console.print(Padding(text, (0, 0, 0, 6)))
+
+
+def _columns(console: Console, tables: "Tables", _short: Names) -> None:
+    if tables.executions.empty:
+        return
+    heading(console, "Columns")
+    for place in provenances(tables.executions):
+        hang(console, Text(f"measured {place.when} on {place.text}"))
+        for label in place.labels:
+            console.print(Padding(Text(clean(label, 140), style="dim"), (0, 0, 0, 6)))
