@@ -11,10 +11,11 @@ from typing import Any, Literal
 from matrix import resources
 from matrix.accelerators import ACCELERATORS
 from matrix.cells import Cell, Excluded
-from matrix.definition import BUILTIN_SUITES, Suite, Waiver
+from matrix.definition import Suite, Waiver
 from matrix.locks import environment_key, requirements_of
 from matrix.records import WAIVED
 from matrix.runners import Inventory, RunnerInfo
+from matrix.schema import BUILTIN_SUITES
 from matrix.store import Entry
 
 Rerun = Literal["stale", "failed", "all"]

@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 Kind = Literal["string", "strings", "number", "integer", "boolean", "table", "variants", "waivers"]
 
+BUILTIN_SUITES = ("feature", "throughput")
+PYTHONS = ("3.11",)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Key:
@@ -135,6 +138,11 @@ _CHECKS: Mapping[Kind, tuple[Callable[[object], bool], str]] = {
     "waivers": (_is_waivers, "a list of tables with select, feature and reason"),
     "variants": (_is_variants, "a list of variants or `{first_available = [...]}`"),
 }
+
+
+def strings(value: str | list[str] | None) -> tuple[str, ...]:
+    """A string or a list of strings, as a tuple."""
+    return () if value is None else (value,) if isinstance(value, str) else tuple(value)
 
 
 def hint(name: str, known: Mapping[str, object] | list[str]) -> str:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from matrix.accelerators import hidden_except
 from matrix.backends import CellFailed, Context, Environment, Progress
-from matrix.definition import BUILTIN_SUITES, Suite
+from matrix.definition import Suite
 from matrix.plan import Job, SuiteRun
 from matrix.process import cell_environment, run
+from matrix.schema import BUILTIN_SUITES
 from matrix.sources import SourceError, unpacked
 
 PROBE_TIMEOUT = 180.0

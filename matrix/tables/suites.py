@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from matrix.definition import BUILTIN_SUITES
+from matrix.schema import BUILTIN_SUITES
 from matrix.tables.columns import executions, file_of, outcomes, spread_out
 from matrix.tables.verdicts import count
 
