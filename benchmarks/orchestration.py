@@ -87,10 +87,15 @@ def main() -> None:
         return timed(argv, place, env)
 
     show("12 tiny cells, cold, 2 workers", rounds({
-        "torch-matrix run --slots 2": lambda: cold(ours, "results", [*matrix, "run", "--slots", "2"]),
+        "torch-matrix run --json": lambda: cold(
+            ours, "results", [*matrix, "run", "--slots", "2", "--json"]
+        ),
+        "torch-matrix run (and its tables)": lambda: cold(
+            ours, "results", [*matrix, "run", "--slots", "2"]
+        ),
         "nox + uv": lambda: cold(nox, ".nox", nox_run),
         "tox-uv -p 2": lambda: cold(tox, ".tox", [*tox_run, "run-parallel", "-p", "2"]),
-    }, count), "torch-matrix run --slots 2")  # fmt: skip
+    }, count), "torch-matrix run --json")  # fmt: skip
     show("the same 12, unchanged", rounds({
         "torch-matrix run": lambda: timed([*matrix, "run", "--slots", "2"], ours, env),
         "nox -R": lambda: timed([*nox_run, "-R"], nox, env),

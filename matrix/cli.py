@@ -96,7 +96,9 @@ def build_parser() -> argparse.ArgumentParser:
     running = argparse.ArgumentParser(add_help=False)
     running.add_argument("--suite", action="append", default=[], help="only this suite; repeatable")
     running.add_argument("--backend", choices=BACKENDS, default="auto", help="how cells are made")
-    running.add_argument("--python", type=_absolute, help="host backend: the interpreter that has torch")
+    running.add_argument(
+        "--python", type=_absolute, help="host backend: the interpreter that has torch"
+    )
     running.add_argument("--recording", default="latest", help="replay backend: a run or its path")
     running.add_argument("--slots", type=int, help="cells that run at the same time")
     running.add_argument("--rerun", choices=("stale", "failed", "all"), default="stale",

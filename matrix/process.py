@@ -1,12 +1,10 @@
 """The only room that starts programs: logged, with a deadline, killed in stages, never a shell."""
 
-import ctypes
 import os
 import selectors
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GRACE = 5.0
-_PR_SET_PDEATHSIG = 1
-_PRCTL = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None
 _POLL = 0.5
 
 
@@ -73,13 +69,13 @@ def run(
     """Run a program to its end.
 
     Its output goes to `log` (appended, after the command as one can paste it) and line by line to
-    `on_line`; the last `keep` characters are returned. When this process dies, the program is asked
-    to end, and its standard input is closed, so that it can also end what it started. Raises `Stopped` when `stop` is set,
-    `OSError` when the program cannot be started.
+    `on_line`; the last `keep` characters are returned. The program's standard
+    input is a pipe that closes when this process dies: `matrix.inside` ends by it, uv comes to its
+    end soon. Raises `Stopped` when `stop` is set, `OSError` when the program cannot be started.
     """
     command = [str(part) for part in argv]
     started = time.monotonic()
-    child = subprocess.Popen(  # noqa: S603, PLW1509  no shell; one system call, bound before
+    child = subprocess.Popen(  # noqa: S603  argv is a list, no shell
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -87,7 +83,6 @@ def run(
         env=dict(env),
         cwd=cwd,
         start_new_session=True,
-        preexec_fn=_end_with_parent,
     )
     stream = log.open("ab") if log else None
     try:
@@ -111,12 +106,6 @@ def run(
         seconds=time.monotonic() - started,
         timed_out=timed_out,
     )
-
-
-def _end_with_parent() -> None:
-    """Runs in the child: uv does not read its standard input, so the kernel must tell it."""
-    if _PRCTL is not None:
-        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _follow(

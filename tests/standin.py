@@ -3,9 +3,13 @@
 import base64
 import hashlib
 import io
+import py_compile
 import tarfile
+import tempfile
 import zipfile
+from collections.abc import Mapping
 from importlib import metadata
+from importlib.util import cache_from_source
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -37,7 +41,7 @@ def make_wheel(
     folder: Path,
     name: str,
     version: str,
-    files: dict[str, str],
+    files: Mapping[str, str | bytes],
     *,
     requires: tuple[str, ...] = (),
     python: str = ">=3.8",
@@ -57,7 +61,7 @@ def make_wheel(
     path = folder / f"{stem}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for member, text in members.items():
-            data = text.encode()
+            data = text.encode() if isinstance(text, str) else text
             digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
             record.append(f"{member},sha256={digest},{len(data)}")
             archive.writestr(member, data)
@@ -93,13 +97,25 @@ def repack(folder: Path, *names: str) -> None:
         wanted = [Requirement(text) for text in found.requires or ()]
         needed = [r for r in wanted if r.marker is None or r.marker.evaluate({"extra": ""})]
         waiting += [r.name for r in needed]
-        members = {"{info}/entry_points.txt": found.read_text("entry_points.txt") or ""}
+        entry_points = found.read_text("entry_points.txt") or ""
+        members: dict[str, str | bytes] = {"{info}/entry_points.txt": entry_points}
         for file in found.files or ():
             outside = file.parts[0] == ".." or file.parts[0].endswith(".dist-info")
             if not outside and file.suffix != ".pyc":
-                members[file.as_posix()] = Path(str(file.locate())).read_text(encoding="utf-8")
+                path = Path(str(file.locate()))
+                members[file.as_posix()] = path.read_bytes()
+                if file.suffix == ".py":
+                    members[cache_from_source(file.as_posix())] = _compiled(path)
         requires = tuple(str(r) for r in needed)
         make_wheel(folder, found.name, found.version, members, requires=requires)
+
+
+def _compiled(path: Path) -> bytes:
+    """Byte code that is never checked against its source: environments start without compiling."""
+    with tempfile.NamedTemporaryFile() as file:
+        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        py_compile.compile(str(path), file.name, doraise=True, invalidation_mode=mode)
+        return Path(file.name).read_bytes()
 
 
 def make_sdist(folder: Path, name: str, version: str, files: dict[str, str]) -> Path:

@@ -1,7 +1,6 @@
 """What `venv` and `host` share: entering an interpreter on this machine."""
 
 import json
-import os
 from pathlib import Path
 
 from matrix.accelerators import hidden_except
@@ -9,6 +8,7 @@ from matrix.backends import CellFailed, Context, Environment, Progress
 from matrix.definition import Suite
 from matrix.plan import Job, SuiteRun
 from matrix.process import cell_environment, run
+from matrix.runners import cores
 from matrix.schema import BUILTIN_SUITES
 from matrix.sources import SourceError, unpacked
 
@@ -22,23 +22,18 @@ class Interpreter:
     def __init__(self, context: Context) -> None:
         self.context = context
 
-    def environment_of(
-        self, job: Job, python: Path, work: Path, *, exclusive: bool
-    ) -> dict[str, str]:
-        """The variables a cell's processes see: clean, private caches, its devices only."""
+    def environment_of(self, job: Job, python: Path, *, exclusive: bool) -> dict[str, str]:
+        """The variables a cell's processes see: clean, with the devices of its kind only.
+
+        Compile caches and temporary files are the supervisor's: fresh ones for each suite.
+        """
         context = self.context
-        threads = os.cpu_count() or 1 if exclusive else context.threads
-        temporary = work / "tmp"
-        temporary.mkdir(parents=True, exist_ok=True)
+        threads = cores() if exclusive else context.threads
         return {
             **cell_environment(context.env, bin_dir=python.parent),
             **hidden_except(job.cell.device),
             "PYTHONPATH": str(context.payload),
             "PYTHONUNBUFFERED": "1",
-            # compile caches of other cells and runs stay out: cold compile is what is measured
-            "TMPDIR": str(temporary),
-            "TORCHINDUCTOR_CACHE_DIR": str(temporary / "inductor"),
-            "TRITON_CACHE_DIR": str(temporary / "triton"),
             "OMP_NUM_THREADS": str(threads),
             "TORCHINDUCTOR_COMPILE_THREADS": str(threads),
         }
@@ -48,10 +43,10 @@ class Interpreter:
         companions = [c.split("==")[0] for c in job.cell.companions]
         for suite in job.suites:
             companions += suite.suite.companions
-        flags = [flag for name in dict.fromkeys(companions) for flag in ("--companion", name)]
+        probe = (environment.python, "-m", "matrix.inside.probe", out / "probe.json")
         done = run(
-            [environment.python, "-m", "matrix.inside.probe", out / "probe.json", *flags],
-            env=self.environment_of(job, environment.python, out.parent, exclusive=False),
+            [*probe, *dict.fromkeys(companions)],
+            env=self.environment_of(job, environment.python, exclusive=False),
             timeout=PROBE_TIMEOUT,
             stop=self.context.stop,
             log=out / "probe.log",
@@ -82,7 +77,7 @@ class Interpreter:
         job_file = out / "job.json"
         job_file.write_text(json.dumps(spec, indent=1), encoding="utf-8")
         env = {
-            **self.environment_of(job, environment.python, out.parent, exclusive=suite.exclusive),
+            **self.environment_of(job, environment.python, exclusive=suite.exclusive),
             **suite.env,
         }
         done = run(

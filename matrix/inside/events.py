@@ -121,6 +121,6 @@ def _plain(value: object, limit: int) -> object:
 def _decode(line: bytes) -> Event:
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return event if isinstance(event, dict) else {}

@@ -6,7 +6,6 @@ the markers and fixtures are there, so that a test can also be run with plain py
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import json
 import os
@@ -19,6 +18,7 @@ import pytest
 
 from matrix.inside import marks
 from matrix.inside.needs import missing
+from matrix.inside.process import end_with_parent
 from matrix.inside.recorder import Recorder
 from matrix.inside.timer import Measure
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 SETTINGS = "MATRIX_INSIDE"
 SEED = "MATRIX_SEED"
 POISONED = 86
-PR_SET_PDEATHSIG = 1
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -84,5 +83,4 @@ def _obey_supervisor() -> None:
     """Show where it hangs on SIGUSR1, and die with the supervisor even if that is killed."""
     if hasattr(faulthandler, "register") and sys.__stderr__ is not None:
         faulthandler.register(signal.SIGUSR1, file=sys.__stderr__, all_threads=True, chain=False)
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent(signal.SIGKILL)

@@ -1,26 +1,28 @@
-"""Say what a cell really is: `python -m matrix.inside.probe OUT.json [--companion NAME ...]`."""
+"""Say what a cell really is: `python -m matrix.inside.probe OUT.json [COMPANION ...]`.
+
+Every cell pays for what is imported here, so it is little.
+"""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
 import re
-import shutil
+import signal
 import subprocess
 import sys
-import sysconfig
 from typing import TYPE_CHECKING, Any, Callable, Dict, List
 
 from matrix.inside import companions
 from matrix.inside.machine import device_kind, usable_cores
+from matrix.inside.process import end_with_parent
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 SCHEMA = 1
 COMMAND_SECONDS = 20.0
+TRITON = ("triton", "pytorch-triton", "triton-rocm", "pytorch-triton-rocm")
 # Instruction sets that decide which kernels torch picks on a CPU.
 FLAGS = re.compile(
     r"^(avx2|avx512(f|bw|vl|_vnni|_bf16|_fp16)|avx_vnni|amx_\w+|sve2?|bf16|i8mm|asimd)$"
@@ -31,24 +33,22 @@ Identity = Dict[str, Any]
 
 def main(argv: List[str] | None = None) -> int:
     """Write the identity; 1 if torch does not import (the file is written all the same)."""
-    parser = argparse.ArgumentParser(prog="matrix.inside.probe", description=__doc__)
-    parser.add_argument("out", help="the file to write")
-    parser.add_argument("--companion", action="append", default=[], metavar="NAME")
-    arguments = parser.parse_args(argv)
+    out, *names = sys.argv[1:] if argv is None else argv
+    end_with_parent(signal.SIGKILL)
     os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
     identity = of_python()
     identity.update(of_torch_nothing())
     # Written before torch is imported: importing it may end this process.
-    write(arguments.out, {**identity, "errors": ["importing torch ended the process"]})
+    write(out, {**identity, "errors": ["importing torch ended the process"]})
     identity["errors"] = []
     try:
         import torch  # noqa: PLC0415 - see above
     except BaseException as error:  # noqa: BLE001 - a library's initialiser may raise anything
         identity["errors"].append(f"import torch: {type(error).__name__}: {error}")
     else:
-        identity.update(of_torch(torch, identity["errors"]))
-    identity["companions"] = {name: _companion(name) for name in arguments.companion}
-    write(arguments.out, identity)
+        identity.update(of_torch(torch, identity["packages"], identity["errors"]))
+    identity["companions"] = {name: _companion(name) for name in names}
+    write(out, identity)
     return 0 if identity["torch"] else 1
 
 
@@ -67,13 +67,13 @@ def of_python() -> Identity:
     """What is known without torch."""
     return {
         "schema": SCHEMA,
-        "python": platform.python_version(),
+        "python": sys.version.split()[0].rstrip("+"),
         "implementation": sys.implementation.name,
-        "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+        "free_threaded": "t" in getattr(sys, "abiflags", ""),
         "executable": sys.executable,
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-        "glibc": platform.libc_ver()[1] or None,
+        "platform": " ".join(os.uname()[:3:2]),
+        "machine": os.uname().machine,
+        "glibc": _glibc(),
         "cpu": _cpu(),
         "compiler": _compiler(),
         "packages": _packages(),
@@ -92,7 +92,7 @@ def of_torch_nothing() -> Identity:
     return {**nothing, "accelerator": "cpu", "device": "cpu", "devices": [], "arch_list": []}
 
 
-def of_torch(torch: ModuleType, errors: List[str]) -> Identity:
+def of_torch(torch: ModuleType, packages: Dict[str, str], errors: List[str]) -> Identity:
     """What torch says of its build and its devices; what it cannot say is null and an error."""
 
     def ask(what: str, question: Callable[[], object], default: object = None) -> object:
@@ -122,10 +122,8 @@ def of_torch(torch: ModuleType, errors: List[str]) -> Identity:
         "arch_list": ask("arch_list", lambda: _arch_list(torch), []),
         "cudnn": ask("cudnn", lambda: torch.backends.cudnn.version()),  # noqa: PLW0108 - may not be there
         "nccl": ask("nccl", lambda: _nccl(torch)),
-        "triton": _version("triton")
-        or _version("pytorch-triton")
-        or _version("pytorch-triton-rocm"),
-        "numpy": _version("numpy"),
+        "triton": next((packages[name] for name in TRITON if name in packages), None),
+        "numpy": packages.get("numpy"),
         "threads": ask("threads", lambda: torch.get_num_threads()),  # noqa: PLW0108 - as cudnn
     }
 
@@ -186,18 +184,25 @@ def _cpu() -> Identity:
     model = re.search(r"^(?:model name|CPU implementer)\s*:\s*(.*)$", text, re.MULTILINE)
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
     return {
-        "model": model.group(1).strip() if model else platform.processor() or None,
+        "model": model.group(1).strip() if model else os.uname().machine,
         "flags": sorted(filter(FLAGS.match, flags.group(1).split())) if flags else [],
         "cores": os.cpu_count(),
         "affinity": usable_cores(),
     }
 
 
+def _glibc() -> str | None:
+    try:
+        return (os.confstr("CS_GNU_LIBC_VERSION") or "").rpartition(" ")[2] or None
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
 def _compiler() -> str | None:
     for name in (os.environ.get("CXX", ""), "g++", "clang++", "c++"):
-        if name and shutil.which(name):
-            version = _first(_run([name, "-dumpfullversion", "-dumpversion"]))
-            return f"{os.path.basename(name)} {version}".strip()
+        version = _first(_run([name, "-dumpfullversion", "-dumpversion"])) if name else ""
+        if version:
+            return f"{os.path.basename(name)} {version}"
     return None
 
 
@@ -219,10 +224,6 @@ def _companion(name: str) -> Identity:
     if found["ok"]:
         return {"version": found.get("version"), "ok": True}
     return {"version": found.get("version"), "ok": False, "error": found["error"]}
-
-
-def _version(name: str) -> str | None:
-    return _packages().get(name)
 
 
 def _run(command: List[str]) -> str:

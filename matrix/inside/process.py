@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from typing import IO, Dict, List
 
+PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 TAIL_BYTES = 16 * 1024
 CHUNK = 64 * 1024
@@ -121,6 +122,12 @@ class Child:
     def _signal_group(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
+
+
+def end_with_parent(number: int) -> None:
+    """Ask the kernel to send this process a signal when its parent ends (Linux)."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
 
 
 def adopt_orphans() -> None:

@@ -159,7 +159,11 @@ class Recorder:
         if self._verdict.name != "pass":
             return
         for metric in getattr(item, "matrix_metrics", []):
-            frame = {"event": "metric", "id": nodeid, "workload": event["workload"] or _function(item)}
+            frame = {
+                "event": "metric",
+                "id": nodeid,
+                "workload": event["workload"] or _function(item),
+            }
             params = {**event["params"], **metric.pop("params", {})}
             self._events.write({**frame, **metric, "params": params, "device": event["device"]})
 

@@ -1,13 +1,13 @@
-"""Run one suite to its end whatever its tests do: `python -m matrix.inside.supervise JOB.json`."""
+"""Run one suite to its end whatever its tests do: `python -m matrix.inside.supervise JOB.json`.
+
+It ends when its standard input is closed, which the orchestrator holds; not with `--no-tether`.
+"""
 
 from __future__ import annotations
 
-import argparse
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -23,24 +23,38 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the job; 0 whenever that was possible, whatever the tests said."""
-    parser = argparse.ArgumentParser(prog="matrix.inside.supervise", description=__doc__)
-    parser.add_argument("job", help="the job file")
-    parser.add_argument(
-        "--no-tether", action="store_true", help="do not end when standard input is closed"
-    )
-    arguments = parser.parse_args(argv)
-    job = read_job(arguments.job)
-    scratch = tempfile.mkdtemp(prefix="matrix-")
+    words = sys.argv[1:] if argv is None else argv
+    tethered = "--no-tether" not in words
+    job = read_job(next(word for word in words if word != "--no-tether"))
+    scratch = make_scratch()
     suite = (CommandSuite if job.kind == "command" else PytestSuite)(job, scratch)
     adopt_orphans()
     _stop_on_signals(suite)
-    if not arguments.no_tether:
+    if tethered:
         threading.Thread(target=_watch_stdin, args=(suite,), daemon=True).start()
     try:
         suite.run()
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_scratch(scratch)
     return 0
+
+
+def make_scratch() -> str:
+    """A folder for temporary files, with a short name: sockets in it have 108 characters."""
+    parent = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - private by its mode
+    scratch = os.path.join(parent, f"matrix-{os.getpid()}-{time.time_ns():x}")
+    os.mkdir(scratch, 0o700)
+    return scratch
+
+
+def remove_scratch(scratch: str) -> None:
+    """Remove the folder; most commands leave it empty, and shutil is slow to import."""
+    try:
+        os.rmdir(scratch)
+    except OSError:
+        import shutil  # noqa: PLC0415 - see above
+
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _stop_on_signals(suite: Suite) -> None:

@@ -16,9 +16,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import standin  # noqa: E402
+import standin
 
-from matrix.store import RunInfo, Store  # noqa: E402
+from matrix.store import RunInfo, Store
 
 ROOT = Path(__file__).parents[2]
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -640,5 +640,9 @@ def test_numbers_of_a_plain_benchmark_are_kept(supervise: Callable[..., Ran]) ->
     """)
 
     (metric,) = ran.of("metric")
-    assert (metric["workload"], metric["metric"], metric["params"]) == ("test_sum", "time", {"n": 3})
+    assert (metric["workload"], metric["metric"], metric["params"]) == (
+        "test_sum",
+        "time",
+        {"n": 3},
+    )
     assert len(metric["samples"]) == 4

@@ -5,8 +5,6 @@ import threading
 
 import pytest
 
-from matrix.store import Store
-
 WAITS = """
 import os, sys, time
 if os.environ.get("STALL_AT") == sys.argv[1]:
@@ -65,7 +63,7 @@ def check_the_rest(project, process, kept):
     assert done == ALL - kept
     work = project.folder / "results" / "local" / "work"
     assert list(work.iterdir()) == [], "the dead run's scratch folder is reaped"
-    assert all(set(e.counts) == {"pass"} for e in Store(project.folder / "results").newest().values())
+    assert all(set(entry.counts) == {"pass"} for entry in project.store.newest().values())
 
 
 ALL = {("2.10.0", "one"), ("2.10.0", "two"), ("2.11.0", "one"), ("2.11.0", "two")}
@@ -84,9 +82,7 @@ exclusive = true
 [runners.local]
 slots = 1
 """
-    project.write(
-        make.matrix("2.10.0", "2.11.0", suites=suites, names='"one", "two"'), waits=WAITS
-    )
+    project.write(make.matrix("2.10.0", "2.11.0", suites=suites, names='"one", "two"'), waits=WAITS)
     return project
 
 
@@ -175,8 +171,8 @@ def call(self, *arguments, **options):
     from matrix.process import run
     import os, sys
     code = "import os, time; open(os.environ['STALL_FILE'], 'w').close(); time.sleep(600)"
-    return run([sys.executable, "-c", code], env={**self.env, "STALL_FILE": os.environ["STALL_FILE"]},
-               timeout=600, stop=self.stop)
+    env = {**self.env, "STALL_FILE": os.environ["STALL_FILE"]}
+    return run([sys.executable, "-c", code], env=env, timeout=600, stop=self.stop)
 locks.Resolver.call = call
 """
     file = tmp_path / "stalled"

@@ -49,7 +49,9 @@ class Index(http.server.BaseHTTPRequestHandler):
                 whole = hashlib.sha256(wheel.read_bytes()).hexdigest()
                 part = hashlib.sha256(metadata(wheel)).hexdigest()
                 href = f"/files/{urllib.parse.quote(wheel.name)}#sha256={whole}"
-                links.append(f'<a href="{href}" data-core-metadata="sha256={part}">{wheel.name}</a>')
+                links.append(
+                    f'<a href="{href}" data-core-metadata="sha256={part}">{wheel.name}</a>'
+                )
         return "\n".join(links).encode()
 
     def log_message(self, *_):

@@ -4,9 +4,11 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from matrix import process
 from matrix.process import Stopped, run
 
 
@@ -43,8 +45,9 @@ def test_only_the_end_of_a_long_output_is_kept(call):
     assert (len(done.output), done.last_line) == (10, "end")
 
 
-def test_a_program_past_its_deadline_is_ended_with_all_it_started(call, tmp_path):
+def test_a_program_past_its_deadline_is_ended_with_all_it_started(call, tmp_path, monkeypatch):
     """Deaf to SIGTERM, with a child that is too."""
+    monkeypatch.setattr(process, "GRACE", 0.5)
     deaf = "import os, signal, time; signal.signal(15, signal.SIG_IGN); "
     child = f"{deaf}open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)"
     code = f"{deaf}import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
@@ -53,9 +56,8 @@ def test_a_program_past_its_deadline_is_ended_with_all_it_started(call, tmp_path
     pid = int((tmp_path / "pid").read_text())
     for _ in range(50):
         try:
-            with open(f"/proc/{pid}/stat") as file:
-                if file.read().rpartition(")")[2].split()[0] == "Z":
-                    break
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                break
         except FileNotFoundError:
             break
         time.sleep(0.1)

@@ -1,5 +1,7 @@
 """The user's own tests over the matrix: a folder, files, a command, another project's archive."""
 
+import json
+
 import pytest
 from standin import make_sdist, make_wheel
 
@@ -49,39 +51,29 @@ def test_single_files(project, make):
     assert project.verdicts() == {("2.11.0", "test_a.py::test_a"): "pass"}
 
 
-@pytest.mark.parametrize(
-    ("command", "verdict", "reason"),
-    [
-        pytest.param("import torch; print('fine')", "pass", "", id="passes"),
-        pytest.param("import sys; sys.exit('went wrong')", "fail",
-                     "exit status 1: went wrong", id="fails"),
-        pytest.param("import os; os.kill(os.getpid(), 11)", "crash", "ended by SIGSEGV",
-                     id="crashes"),
-        pytest.param("import time; time.sleep(600)", "timeout", "did not end within 2 s",
-                     id="hangs"),
-    ],
-)  # fmt: skip
-def test_a_command(project, make, command, verdict, reason):
-    """`python` is the cell's; the exit status is the verdict; no pytest is installed for it."""
-    settings = "test_timeout = 2" if verdict == "timeout" else ""
-    suites = f'[suites.mine]\ncommand = ["python", "-c", {command!r}]\n{settings}'
-    project.write(make.matrix("2.11.0", suites=suites))
-    project.run()
-    [row] = project.store.rows(project.last.entries)
-    assert (row.test, row.verdict) == ("command", verdict)
-    assert reason in row.reason
-    lock = project.last.path / "cells" / make.cell("2.11.0") / "venv-cpu" / "mine"
-    assert "pytest" not in (lock / "requirements.lock").read_text()
-
-
-def test_a_command_that_is_not_there(project, make):
-    project.write(
-        make.matrix("2.11.0", suites='[suites.mine]\ncommand = ["no-such-program-here"]')
+def test_commands(project, make):
+    """`python` is the cell's; the exit status is the verdict; no pytest is installed for them."""
+    commands = {
+        "passes": (["python", "-c", "import torch; print('fine')"], "pass", "fine"),
+        "fails": (["python", "-c", "import sys; sys.exit('wrong')"], "fail", "status 1: wrong"),
+        "crashes": (["python", "-c", "import os; os.kill(os.getpid(), 11)"], "crash", "SIGSEGV"),
+        "hangs": (["python", "-c", "import time; time.sleep(600)"], "timeout", "within 2 s"),
+        "missing": (["no-such-program-here"], "fail", "cannot be started"),
+    }
+    suites = "".join(
+        f"[suites.{name}]\ncommand = {json.dumps(command)}\ntest_timeout = 2\n"
+        for name, (command, _, _) in commands.items()
     )
+    names = ", ".join(f'"{name}"' for name in commands)
+    project.write(make.matrix("2.11.0", suites=suites, names=names))
     project.run()
-    [row] = project.store.rows(project.last.entries)
-    assert row.verdict == "fail"
-    assert "cannot be started" in row.reason
+    rows = {row.suite: row for row in project.store.rows(project.last.entries)}
+    assert {row.test for row in rows.values()} == {"command"}
+    for name, (_, verdict, reason) in commands.items():
+        assert rows[name].verdict == verdict, name
+        assert reason in rows[name].reason
+    lock = project.last.path / "cells" / make.cell("2.11.0") / "venv-cpu" / "passes"
+    assert "pytest" not in (lock / "requirements.lock").read_text()
 
 
 @pytest.fixture

@@ -68,7 +68,8 @@ def installed(built, tmp_path_factory):
     env = {**os.environ, "UV_OFFLINE": "1"}
     subprocess.run([uv(), "venv", "-q", "--no-project", "-p", sys.executable, place],
                    env=env, check=True)  # fmt: skip
-    subprocess.run([uv(), "pip", "install", "-q", "--no-deps", "-p", place / "bin" / "python", built],
+    python = place / "bin" / "python"
+    subprocess.run([uv(), "pip", "install", "-q", "--no-deps", "-p", python, built],
                    env=env, check=True)  # fmt: skip
     site = next((place / "lib").glob("python*/site-packages"))
     # a folder in a .pth file is searched, and its own .pth files (an editable checkout) are not

@@ -17,7 +17,7 @@ from matrix.accelerators import ACCELERATORS, accelerator_of, cuda, detect, hidd
 )
 def test_a_variant_belongs_to_one_vendor(variant, name, toolkit):
     accelerator = accelerator_of(variant)
-    assert accelerator.NAME == name
+    assert name == accelerator.NAME
     assert accelerator.toolkit(variant) == toolkit
     assert sum(a.owns(variant) for a in ACCELERATORS.values()) == 1
 
@@ -29,7 +29,9 @@ def test_other_names_belong_to_nobody(variant):
 
 def test_nvidia_devices_are_read_from_the_kernel_module(tmp_path):
     (tmp_path / "gpus" / "0000:01:00.0").mkdir(parents=True)
-    (tmp_path / "gpus" / "0000:01:00.0" / "information").write_text("Model: \t NVIDIA H200\nIRQ: 1\n")
+    (tmp_path / "gpus" / "0000:01:00.0" / "information").write_text(
+        "Model: \t NVIDIA H200\nIRQ: 1\n"
+    )
     (tmp_path / "version").write_text(
         "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul 27 07:17:00 UTC 2025\n"
     )
@@ -52,7 +54,9 @@ def test_a_machine_without_the_module_has_no_device(tmp_path):
 def test_amd_devices_are_read_from_the_topology(tmp_path, number, name):
     for node, target in enumerate((0, number)):
         (tmp_path / str(node)).mkdir()
-        (tmp_path / str(node) / "properties").write_text(f"simd\ngfx_target_version {target}\nx 1\n")
+        (tmp_path / str(node) / "properties").write_text(
+            f"simd\ngfx_target_version {target}\nx 1\n"
+        )
     assert rocm.detect(tmp_path)[1] == (name,)
 
 
@@ -75,7 +79,8 @@ def test_what_is_not_known_to_be_too_old_is_not_gated(variant, driver):
 
 
 def test_a_cell_sees_the_devices_of_its_own_vendor_only():
-    assert hidden_except("cpu") == {
+    hidden = hidden_except("cpu")
+    assert hidden == {
         "CUDA_VISIBLE_DEVICES": "",
         "HIP_VISIBLE_DEVICES": "",
         "ROCR_VISIBLE_DEVICES": "",

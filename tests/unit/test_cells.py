@@ -172,7 +172,9 @@ def test_all_selections_that_cannot_be_read_are_named():
     [
         pytest.param("torch2.13.0-cu130-py3.12", ("2.13.0", "cu130", "3.12"), id="plain"),
         pytest.param("torch2.13.0-rocm7.2-py3.14t", ("2.13.0", "rocm7.2", "3.14t"), id="threads"),
-        pytest.param("torch2.6.0-cpu-py3.11-torchao0.9.0", ("2.6.0", "cpu", "3.11"), id="companion"),
+        pytest.param(
+            "torch2.6.0-cpu-py3.11-torchao0.9.0", ("2.6.0", "cpu", "3.11"), id="companion"
+        ),
         pytest.param("torch-cpu", None, id="no-id"),
         pytest.param("", None, id="empty"),
     ],

@@ -76,22 +76,30 @@ slots = 0
         "matrix.pyton: unknown key; did you mean `python`?",
         "torch[3].version: expected a string or a list of strings, got 2.6",
         'matrix.python: `3.x` is no Python version; write "3.12" or "3.14t"',
-        "torch[0].version: torch 2.66.0 does not exist in the facts of 2026-11-22; "
-        "did you mean `2.6.0`?",
-        "torch[0].variants: `cu131` was never published: torch 2.6.0 has cpu, cu118, cu124, "
-        "cu126, rocm6.1, rocm6.2.4, xpu",
+        (
+            "torch[0].version: torch 2.66.0 does not exist in the facts of 2026-11-22; "
+            "did you mean `2.6.0`?"
+        ),
+        (
+            "torch[0].variants: `cu131` was never published: torch 2.6.0 has cpu, cu118, cu124, "
+            "cu126, rocm6.1, rocm6.2.4, xpu"
+        ),
         "torch[0].variants: `cuda` is no variant; write `cpu`, `cu130`, `rocm7.2`, `default` …",
         "torch[2].python: no wheel for Python 3.14: torch 2.2.2 has 3.8 to 3.12",
         "torch[2].device: unknown `gpu`; did you mean `cpu`?",
         "companion[0].torch: `=>2` is no version specifier; write `>=2.9` or `>=2.6,<2.12`",
         "companion[0].version: `torchao==not a version` is no requirement (",
-        "exclude[0].select: expected one of == != < <= > >= ~ after `torch` at column 6 of "
-        "`torch=2`",
+        (
+            "exclude[0].select: expected one of == != < <= > >= ~ after `torch` at column 6 of "
+            "`torch=2`"
+        ),
         "suites.mine.requirements[0]: `====` is no requirement (",
         "suites.mine.tests: `no-such-folder` does not exist beside the matrix file",
         "suites.feature.command: the tests of `feature` are part of torch-matrix; name another",
-        "profiles.default.select[0]: unknown field `varient` (did you mean `variant`?) at column 1 "
-        "of `varient==cpu`",
+        (
+            "profiles.default.select[0]: unknown field `varient` (did you mean `variant`?) at "
+            "column 1 of `varient==cpu`"
+        ),
         "profiles.default.baseline: a value is missing after `torch>` at column 7 of `torch>`",
         "profiles.default.suites: no suite `featur`; did you mean `feature`?",
         "runners.local.slots: at least 1, got 0",
@@ -133,7 +141,8 @@ python = ["3.12"]
         pytest.param("[[torch]]\nversion = '2.6.0'\npython = []",
                      "torch[0].python: empty; leave it out or name a version", id="no-python"),
         pytest.param("[matrix]\npython = []\n[[torch]]\nversion = '2.6.0'",
-                     "matrix.python: empty; leave it out or name a version", id="no-default-python"),
+                     "matrix.python: empty; leave it out or name a version",
+                     id="no-default-python"),
         pytest.param("[matrix]\npython = ['3.99']\n[[torch]]\nversion = '2.6.0'",
                      "matrix.python: no wheel for Python 3.99: torch 2.6.0 has 3.9 to 3.13",
                      id="default-python-nobody-has"),
@@ -311,7 +320,8 @@ def test_any_file_gives_a_definition_or_an_input_error(data):
     try:
         definition = parse(data, HERE / "matrix.toml")
     except InputError as error:
-        assert error.problems
-        assert all(isinstance(problem, str) and problem for problem in error.problems)
+        problems = error.problems
     else:
-        assert definition.torch
+        problems = [str(block.path) for block in definition.torch]
+    assert problems
+    assert all(isinstance(problem, str) and problem for problem in problems)

@@ -42,7 +42,9 @@ class Fake:
         (folder / "install.log").write_text("installed\n")
         if self.error:
             raise self.error
-        return Environment(python=folder, provision="built", lock="torch==2.6.0", stages={"lock": 1})
+        return Environment(
+            python=folder, provision="built", lock="torch==2.6.0", stages={"lock": 1}
+        )
 
     def probe(self, job, environment, out):
         if self.found is not None:

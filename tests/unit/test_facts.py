@@ -59,7 +59,9 @@ def test_releases_and_variants_come_in_ascending_order():
 @pytest.mark.parametrize(
     ("torch", "wanted"),
     [
-        pytest.param("2.0.0", {"numpy<2", "setuptools<81"}, id="2.0-needs-old-numpy-and-setuptools"),
+        pytest.param(
+            "2.0.0", {"numpy<2", "setuptools<81"}, id="2.0-needs-old-numpy-and-setuptools"
+        ),
         pytest.param("2.2.2", {"numpy<2", "setuptools<82"}, id="2.2-needs-old-numpy"),
         pytest.param("2.6.0", {"numpy", "setuptools<82"}, id="2.6-takes-any-numpy"),
         pytest.param("2.15.0", {"numpy"}, id="2.15-declares-setuptools-itself"),

@@ -37,7 +37,9 @@ def test_suites_with_the_same_requirements_share_an_environment():
 @pytest.mark.parametrize(
     ("text", "kept"),
     [
-        pytest.param("torch==2.6.0 \\\n    --hash=x\n", "torch===2.6.0 \\\n    --hash=x\n", id="hash"),
+        pytest.param(
+            "torch==2.6.0 \\\n    --hash=x\n", "torch===2.6.0 \\\n    --hash=x\n", id="hash"
+        ),
         pytest.param("a==1\ntorch==2.6.0\n", "a==1\ntorch===2.6.0\n", id="bare"),
         pytest.param("torch==2.6.0+cpu\n", "torch==2.6.0+cpu\n", id="local-version"),
         pytest.param("torch==2.6.01\n", "torch==2.6.01\n", id="another-version"),
@@ -57,7 +59,7 @@ def test_evidence_depends_on_every_part_and_on_where_it_ends():
 def test_a_missing_uv_is_said_with_what_brings_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "uv", None)
     monkeypatch.setattr(locks.shutil, "which", lambda _: None)
-    with pytest.raises(InfrastructureError, match="`uv` is not installed; `pip install -e .`"):
+    with pytest.raises(InfrastructureError, match=r"`uv` is not installed; `pip install -e \.`"):
         locks.uv()
 
 

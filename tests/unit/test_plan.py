@@ -52,7 +52,8 @@ def test_what_has_todays_recipe_is_fresh():
     [
         pytest.param(entry(recipe="old"), {}, "stale: recipe was old in r1", id="stale"),
         pytest.param(entry(), {"rerun": "all"}, "asked for", id="all"),
-        pytest.param(entry(counts={"fail": 1}), {"rerun": "failed"}, "failed last time", id="failed"),
+        pytest.param(entry(counts={"fail": 1}), {"rerun": "failed"}, "failed last time",
+                     id="failed"),
         pytest.param(entry(counts={"crash": 1, "pass": 5}), {"rerun": "failed"},
                      "failed last time", id="crashed"),
         pytest.param(entry(verdict="uninstallable", counts={"uninstallable": 1}),

@@ -119,7 +119,7 @@ def test_an_unknown_run_is_named_with_those_there_are(store):
 
 def test_results_that_cannot_be_written_are_infrastructure(store):
     store.root.write_text("a file where the folder should be")
-    with pytest.raises(InfrastructureError, match="cannot be written .*; free it or use"):
+    with pytest.raises(InfrastructureError, match=r"cannot be written .*; free it or use"):
         store.create({})
 
 
@@ -143,7 +143,7 @@ def test_a_published_run_is_a_copy_among_the_tracked_ones(store):
     bundle.finish({})
     target = store.publish(store.run(bundle.id))
     assert target == store.root / "runs" / bundle.id
-    assert not [path for path in target.rglob(".*")]
+    assert not list(target.rglob(".*"))
     assert store.publish(store.run(bundle.id)) == target
     assert rows_of(store, [entry]) == [f"{bundle.id}-feature"]
     assert [run.id for run in store.runs()] == [bundle.id], "a published run is counted once"

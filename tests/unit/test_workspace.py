@@ -40,12 +40,13 @@ def workspace(matrix_file, env):
         pytest.param("torch2.6.0-cpu-py3.13", "`torch2.6.0-cpu-py3.13` is excluded by rule "
                      "matrix.toml: no time", id="excluded-by-the-user"),
         pytest.param("torch2.2.2-cpu-py3.13", "`torch2.2.2-cpu-py3.13` is excluded by rule python: "
-                     "no wheel for Python 3.13; wheels are for 3.8 to 3.12", id="excluded-by-facts"),
+                     "no wheel for Python 3.13; wheels are for 3.8 to 3.12",
+                     id="excluded-by-facts"),
         pytest.param("torch2.66.0-cpu-py3.12", "`torch2.66.0-cpu-py3.12` is no cell here: torch "
                      "2.66.0 does not exist in the facts; did you mean `2.6.0`?", id="no-release"),
         pytest.param("torch2.6.0-cu130-py3.12", "`torch2.6.0-cu130-py3.12` is no cell here: torch "
-                     "2.6.0 was never published as cu130; it has cpu, cu118, cu124, cu126, rocm6.1, "
-                     "rocm6.2.4, xpu", id="no-variant"),
+                     "2.6.0 was never published as cu130; it has cpu, cu118, cu124, cu126, "
+                     "rocm6.1, rocm6.2.4, xpu", id="no-variant"),
         pytest.param("torch2.6.0-cu124-py3.7", "`torch2.6.0-cu124-py3.7` is no cell here: torch "
                      "2.6.0 cu124 has wheels for Python 3.9 to 3.13, not 3.7",
                      id="no-python"),
@@ -90,9 +91,19 @@ def test_a_selection_takes_the_place_of_the_profiles(workspace):
     assert [c.id for c in chosen] == ["torch2.6.0-cpu-py3.12"]
 
 
-def test_a_baseline_is_the_newest_cell_its_glob_matches(workspace):
-    assert workspace.baseline(workspace.profile("old")) == "torch2.6.0-cpu-py3.12"
-    assert workspace.baseline(workspace.profile("default")) is None
+@pytest.mark.parametrize(
+    ("measured", "baseline"),
+    [
+        pytest.param(["torch2.2.2-cpu-py3.12", "torch2.6.0-cpu-py3.12"], "torch2.6.0-cpu-py3.12",
+                     id="the-newest"),
+        pytest.param(["torch2.2.2-cpu-py3.12"], "torch2.2.2-cpu-py3.12", id="that-was-measured"),
+        pytest.param(["torch2.9.0-cpu-py3.12"], None, id="and-is-a-cell"),
+        pytest.param([], None, id="or-none"),
+    ],
+)  # fmt: skip
+def test_a_baseline_is_the_newest_measured_cell_its_glob_matches(workspace, measured, baseline):
+    assert workspace.baseline(workspace.profile("old"), measured) == baseline
+    assert workspace.baseline(workspace.profile("default"), measured) is None
 
 
 def test_unknown_names_are_input_errors_with_a_hint(workspace):
