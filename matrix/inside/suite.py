@@ -235,12 +235,12 @@ class PytestSuite(Suite):
                 self.items.setdefault(nodeid, about)
             elif event["event"] == "start":
                 self.running, self.started, moved = nodeid, True, True
-                self.since = event.get("at", time.time())
-                self.device = event.get("device", self.device)
+                self.since = time.time()
+                self.device = str(event.get("device", self.device))
             elif event["event"] == "outcome":
                 if nodeid == self.running:
                     self.running = ""
-                self.finished(nodeid, event["verdict"])
+                self.finished(nodeid, event.get("verdict", ""))
                 moved = True
         return moved
 

@@ -27,7 +27,7 @@ def test_floods():
 def test_after(): pass
 """
 FORGES = """
-import json, os
+import json, os, time
 def place():
     return json.load(open(os.environ["MATRIX_INSIDE"]))["events"]
 def write(data):
@@ -46,7 +46,8 @@ def test_numbers(): write(event(id="large", verdict="pass", duration=10**400) + 
     {"event": "metric", "id": "large", "samples": [10**400, -1, "x"], "work": 3}).encode() + b"\\n")
 def test_control(): write(event(id="control", verdict="fail", title="<script>|a|",
     reason="\\x1b[2J\\x1b[31mred\\x07\\x00\\u202e"))
-def test_after(): pass
+def test_start(): write(json.dumps({"event": "start", "id": "t", "at": "noon"}).encode() + b"\\n")
+def test_after(): time.sleep(1)  # the supervisor has read all of it
 """
 STOPS = """
 import os, signal
@@ -118,7 +119,7 @@ def test_forged_reports_are_read_as_what_they_are(suite, project):
     assert {found[name] for name in honest} == {"pass"}
     assert {"test_after", "test_deep", "test_numbers", "test_wrong_types"} <= honest
     assert {name: v for name, v in found.items() if name not in honest} == {
-        "typed": "pass", "large": "pass", "control": "fail",
+        "typed": "pass", "large": "pass", "control": "fail", "t": "crash",
     }  # fmt: skip
     assert "cannot be read" in " ".join(entry["complaints"])
     assert "unknown verdict 'excellent'" in entry["complaints"]
