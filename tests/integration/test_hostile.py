@@ -50,9 +50,11 @@ def test_start(): write(json.dumps({"event": "start", "id": "t", "at": "noon"}).
 def test_after(): time.sleep(1)  # the supervisor has read all of it
 """
 STOPS = """
-import os, signal
+import os, signal, time
 def test_before(): pass
-def test_kills_its_supervisor(): os.kill(os.getppid(), signal.SIGKILL)
+def test_kills_its_supervisor():
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)
 def test_after(): pass
 """
 

@@ -233,7 +233,7 @@ def test_a_second_ctrl_c_does_not_wait(run_cli, matrix_file, monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(cli, "_list", twice)
+    monkeypatch.setattr("matrix.cli.parser.list_command", twice)
     assert run_cli("list").code == errors.INTERRUPTED
 
 

@@ -1,0 +1,84 @@
+"""The command line."""
+
+import argparse
+from pathlib import Path
+
+from matrix import errors
+from matrix.cli.look import (
+    explain_command,
+    list_command,
+    plan_command,
+    render_command,
+    schema_command,
+)
+from matrix.cli.report import report_command
+from matrix.cli.run import run_command
+
+BACKENDS = ("auto", "venv", "host", "replay")
+
+
+def _absolute(text: str) -> Path:
+    """A path that also holds in a cell's own working folder."""
+    return Path(text).absolute()
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line; the README's help text is generated from it."""
+    codes = "\n".join(f"  {code:<4} {meaning}" for code, meaning in errors.EXIT_CODES.items())
+    parser = argparse.ArgumentParser(
+        prog="matrix",
+        description="Which PyTorch × CUDA/ROCm combination works, how fast, from tests that ran.",
+        epilog=f"exit codes:\n{codes}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--file", type=Path, default=Path("matrix.toml"), help="the matrix file")
+    common.add_argument("--results", type=Path, help="results folder (default: beside the file)")
+    common.add_argument("--json", action="store_true", help="machine-readable output on stdout")
+    chosen = argparse.ArgumentParser(add_help=False)
+    chosen.add_argument(
+        "--select", action="append", default=[], metavar="SELECTION",
+        help="cell id, glob, or expression such as 'torch>=2.9 and variant==cpu'; repeatable",
+    )  # fmt: skip
+    chosen.add_argument("--profile", default="default", help="profile of the matrix file")
+    running = argparse.ArgumentParser(add_help=False)
+    running.add_argument("--suite", action="append", default=[], help="only this suite; repeatable")
+    running.add_argument("--backend", choices=BACKENDS, default="auto", help="how cells are made")
+    running.add_argument(
+        "--python", type=_absolute, help="host backend: the interpreter that has torch"
+    )
+    running.add_argument("--recording", default="latest", help="replay backend: a run or its path")
+    running.add_argument("--slots", type=int, help="cells that run at the same time")
+    running.add_argument("--rerun", choices=("stale", "failed", "all"), default="stale",
+                         help="what to run again beside what is new or stale")  # fmt: skip
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(
+        name: str, command: object, parents: list[argparse.ArgumentParser], text: str
+    ) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, parents=[common, *parents], help=text, description=text)
+        sub.set_defaults(command=command)
+        return sub
+
+    sub = add("list", list_command, [chosen], "list cells, and what is excluded and why")
+    sub.add_argument("--all", action="store_true", help="all cells of the file, not the profile's")
+    add(
+        "plan",
+        plan_command,
+        [chosen, running],
+        "say what `run` would do, why, for how long",
+    )
+    sub = add("explain", explain_command, [], "say why an id is a cell, excluded, or nothing")
+    sub.add_argument("id", help="a cell id such as torch2.13.0-cu130-py3.12")
+    sub = add("run", run_command, [chosen, running], "run what is new or stale, print tables")
+    sub.add_argument("--fail-on", choices=("new", "any", "never"), default="new",
+                     help="which wrong results make the exit code 1")  # fmt: skip
+    sub = add("report", report_command, [chosen], "print tables of all or of one run")
+    sub.add_argument("run", nargs="?", help="a run id or `latest`; else the newest of every cell")
+    sub.add_argument("--format", choices=("terminal", "markdown"), default="terminal")
+    sub.add_argument("--out", type=Path, help="also write README.md and CSV files to this folder")
+    sub.add_argument("--publish", metavar="RUN", help="promote a run to the tracked results")
+    sub = add("render", render_command, [chosen], "print or write the Dockerfiles of cells")
+    sub.add_argument("--out", type=Path, help="write <cell id>.Dockerfile files to this folder")
+    add("schema", schema_command, [], "print the JSON schema of matrix.toml")
+    return parser

@@ -1,0 +1,87 @@
+"""`run`: do what is new or stale, show how it comes along, and say what changed."""
+
+import argparse
+import importlib
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from matrix import errors
+from matrix.cli.common import fresh_line, is_bad, planned, print_json
+from matrix.cli.report import print_tables
+from matrix.workspace import Workspace
+
+if TYPE_CHECKING:
+    from matrix.plan import Plan
+    from matrix.running import RunResult
+
+
+def run_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
+    """Carry the plan out, print tables and findings; the exit code says how it went."""
+    plan, machine, make_backend = planned(arguments, workspace)
+    if not plan.jobs:
+        return _nothing_to_do(arguments, workspace, plan)
+    from matrix.board import make_board
+    from matrix.running import as_json, run_plan
+
+    # half a second of imports that the first finished suites and the tables would wait for
+    libraries = ["pyarrow.parquet"] if arguments.json else ["pyarrow.parquet", "matrix.tables"]
+    threading.Thread(target=lambda: [importlib.import_module(n) for n in libraries]).start()
+    color = sys.stderr.isatty() and "NO_COLOR" not in workspace.env
+    total = sum(len(job.suites) for job in plan.jobs)
+    total += sum(not job.no_runner for job in plan.jobs)
+    interactive = sys.stderr.isatty()
+    with make_board(sys.stderr, total=total, color=color, interactive=interactive) as board:
+        board.note(
+            f"{len(plan.jobs)} job(s) on {plan.slots} slot(s), about {plan.estimate / 60:.0f} min; "
+            f"{len(plan.fresh)} suite(s) fresh; {len(plan.excluded)} combination(s) excluded"
+        )
+        result = run_plan(plan, workspace, machine, make_backend, board)
+    if arguments.json:
+        print_json(as_json(result, plan))
+    else:
+        print_tables(arguments, workspace, [*result.run.entries, *(f.entry for f in plan.fresh)])
+    _print_findings(result)
+    print(f"bundle: {result.run.path}", file=sys.stderr)
+    return _exit_code(arguments.fail_on, result, plan)
+
+
+def _nothing_to_do(arguments: argparse.Namespace, workspace: Workspace, plan: "Plan") -> int:
+    """Everything is fresh: say so for each, without loading pandas."""
+    if arguments.json:
+        print_json({"run": None, **plan.as_json()})
+    for fresh in () if arguments.json else plan.fresh:
+        entry = fresh.entry
+        print(fresh_line(entry.cell, entry.execution, entry.suite, entry.run))
+    tables = workspace.store.local / "tables" / "README.md"
+    print(f"nothing to do: {len(plan.fresh)} suite(s) are fresh. Tables: {tables} or "
+          "`python -m matrix report`; `--rerun all` runs them again", file=sys.stderr)  # fmt: skip
+    if arguments.fail_on == "any" and any(is_bad(f.entry.counts) for f in plan.fresh):
+        return errors.NEW_WRONG
+    return errors.OK
+
+
+def _exit_code(fail_on: str, result: "RunResult", plan: "Plan") -> int:
+    if result.interrupted:
+        return errors.INTERRUPTED
+    if fail_on == "new" and any(f.change == "new" for f in result.findings):
+        return errors.NEW_WRONG
+    counts = [e.counts for e in result.run.entries] + [f.entry.counts for f in plan.fresh]
+    if fail_on == "any" and any(map(is_bad, counts)):
+        return errors.NEW_WRONG
+    if any(entry.verdict == "infra" for entry in result.run.entries):
+        return errors.InfrastructureError.exit_code
+    return errors.OK
+
+
+def _print_findings(result: "RunResult") -> None:
+    by_change: dict[str, list[str]] = {}
+    for finding in result.findings:
+        where = f"{finding.cell} {finding.test or finding.suite}"
+        by_change.setdefault(finding.change, []).append(f"{where}: {finding.now}")
+    for line in by_change.get("new", []):
+        print(f"NEW    {line}", file=sys.stderr)
+    for line in by_change.get("gone", []):
+        print(f"gone   {line}", file=sys.stderr)
+    counts = ", ".join(f"{len(lines)} {change}" for change, lines in by_change.items())
+    print(f"wrong results: {counts or 'none'}", file=sys.stderr)
