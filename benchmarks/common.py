@@ -65,7 +65,7 @@ def rounds(contenders: Mapping[str, Callable[[], float]], count: int) -> dict[st
 
 
 def show(title: str, samples: Mapping[str, list[float]], ours: str) -> None:
-    """Print medians with spread, and rival ÷ ours pair by pair: more than 1 means ours is faster."""
+    """Print medians with spread, and rival ÷ ours pair by pair: above 1 ours is faster."""
     print(f"\n## {title}\n")
     print("| contender | median s (min-max) | rival ÷ ours, median of pairs (min-max) |")
     print("|---|---|---|")

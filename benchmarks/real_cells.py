@@ -43,7 +43,7 @@ def main() -> None:
                     shared += sum(v for k, v in entry["stages"].items() if k != "tests")
     wall = run["seconds"]
     floor = shared / slots + alone
-    print("\n| cells | slots | wall s | in the cells' processes: shared s, exclusive s | wall ÷ floor |")
+    print("\n| cells | slots | wall s | in the cells: shared s, exclusive s | wall ÷ floor |")
     print("|---|---|---|---|---|")
     cells = len({entry["cell"] for entry in run["executions"]})
     print(f"| {cells} | {slots} | {wall:.1f} | {shared:.1f}, {alone:.1f} | {wall / floor:.3f} |")

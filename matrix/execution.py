@@ -16,7 +16,8 @@ from matrix.backends import Backend, CellFailed, Environment
 from matrix.definition import Waiver
 from matrix.locks import evidence_hash
 from matrix.plan import Job, SuiteRun
-from matrix.records import BAD, NOT_EVIDENCE, WAIVED, Reading, Row, read_probe, read_suite
+from matrix.records import Reading, read_probe, read_suite
+from matrix.rows import BAD, NOT_EVIDENCE, WAIVED, Row
 from matrix.store import Bundle, Entry, utc_now
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from matrix.records import BAD, NOT_EVIDENCE, Row
+from matrix.rows import BAD, NOT_EVIDENCE, Row
 
 Change = Literal["first-seen", "new", "known", "gone"]
 

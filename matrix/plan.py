@@ -13,7 +13,7 @@ from matrix.accelerators import ACCELERATORS
 from matrix.cells import Cell, Excluded
 from matrix.definition import Suite, Waiver
 from matrix.locks import environment_key, requirements_of
-from matrix.records import WAIVED
+from matrix.rows import WAIVED
 from matrix.runners import Inventory, RunnerInfo
 from matrix.schema import BUILTIN_SUITES
 from matrix.store import Entry

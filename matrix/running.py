@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -22,6 +24,8 @@ from matrix.runners import Inventory
 from matrix.store import Entry, RunInfo, Store, utc_now
 from matrix.workspace import Workspace
 
+WORK_LABEL = "TORCH_MATRIX_WORK"  # in the environment of every process of a run
+
 MakeBackend = Callable[[Context], Backend]
 
 
@@ -37,7 +41,13 @@ class RunResult:
 
 def venv_backend(workspace: Workspace) -> MakeBackend:
     """The default: a uv environment per cell."""
-    return lambda context: VenvBackend(context, workspace.resolver, workspace.availability)
+
+    def make(context: Context) -> Backend:
+        labelled = {**workspace.resolver.env, WORK_LABEL: str(context.work)}
+        resolver = replace(workspace.resolver, env=labelled)
+        return VenvBackend(context, resolver, workspace.availability)
+
+    return make
 
 
 def host_backend(python: Path) -> MakeBackend:
@@ -72,7 +82,7 @@ def run_plan(
         context = Context(
             work=work,
             payload=_payload(work),
-            env={**workspace.env, **runner.env},
+            env={**workspace.env, **runner.env, WORK_LABEL: str(work)},
             threads=max(1, runner.cores // plan.slots),
             stop=workspace.stop,
         )
@@ -114,6 +124,15 @@ def _payload(work: Path) -> Path:
     return payload
 
 
+def _end_processes_of(work: Path) -> None:
+    """Kill what a dead run left behind: uv does not notice that nobody waits for it."""
+    label = os.fsencode(f"{WORK_LABEL}={work}") + b"\0"
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it ended meanwhile, or it is somebody else's
+            if label in environ.read_bytes():
+                os.kill(int(environ.parent.name), signal.SIGKILL)
+
+
 class _work_folder:  # noqa: N801  a context manager
     """A run's scratch folder, locked while the run lives; those of dead runs are removed."""
 
@@ -134,6 +153,7 @@ class _work_folder:  # noqa: N801  a context manager
         lock = FileLock(self.locks / f"{path.name}.lock", timeout=0)
         try:
             with lock:
+                _end_processes_of(path)
                 shutil.rmtree(path, ignore_errors=True)
         except Timeout:
             return

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from matrix.errors import InfrastructureError, InputError
-from matrix.records import NOT_EVIDENCE, Row, read_rows, write_rows
+from matrix.rows import NOT_EVIDENCE, Row, read_rows, write_rows
 
 RUN_FILE = "run.json"
 PLAN_FILE = "plan.json"

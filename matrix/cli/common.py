@@ -78,6 +78,6 @@ def fresh_line(cell: str, execution: str, suite: str, run: str) -> str:
 
 def is_bad(counts: Mapping[str, int]) -> bool:
     """Whether any of these verdicts is a wrong result."""
-    from matrix.records import BAD
+    from matrix.rows import BAD
 
     return any(verdict in BAD for verdict in counts)

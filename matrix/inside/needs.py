@@ -26,8 +26,7 @@ def _accelerator(_argument: str) -> str:
 
     if torch.cuda.is_available():
         return ""
-    build = torch.version.cuda or getattr(torch.version, "hip", None) or "cpu"
-    return f"needs a CUDA or ROCm device; torch {torch.__version__} ({build}) finds none here"
+    return "needs a CUDA or ROCm device; torch finds none here"
 
 
 def _devices(count: str) -> str:

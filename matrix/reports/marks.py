@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from matrix.records import WAIVED
+from matrix.rows import WAIVED
 
 _ACCEPTED = f" {WAIVED}"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from matrix.records import Row
+from matrix.rows import Row
 from matrix.tables.cells import Excluded, cell_table
 from matrix.tables.columns import executions, frame, newest
 from matrix.tables.features import feature_table

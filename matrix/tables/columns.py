@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from matrix.records import ROW_FIELDS, Row
+from matrix.rows import ROW_FIELDS, Row
 from matrix.tables.verdicts import ACCEPTED
 
 _EXECUTION = ["cell", "execution", "on", "device_model", "provision"]

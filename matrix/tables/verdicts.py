@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from matrix.records import WAIVED
+from matrix.rows import WAIVED
 
 LOUDNESS = ("wrong", "crash", "fail", "timeout", "oom", "unsupported", "skip", "not-run", "pass")
 """Verdicts of a test, loudest first: a feature has the loudest of its tests."""

@@ -80,8 +80,8 @@ def test_aoti(device, rng, tmp_path):
     """Machine code in a file, run without compiling."""
     import torch._inductor  # noqa: PLC0415 - slow, and not loaded by torch itself
 
-    build = torch._inductor.aoti_compile_and_package  # noqa: SLF001 - its documented name
+    build = torch._inductor.aoti_compile_and_package
     model, program = exported(device, dynamic=False)
     path = build(program, package_path=str(tmp_path / "model.pt2"), inductor_configs=cheap())
-    run = torch._inductor.aoti_load_package(path)  # noqa: SLF001 - as above
+    run = torch._inductor.aoti_load_package(path)
     check(run, model, device, rng, batch=3)

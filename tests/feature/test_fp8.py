@@ -119,7 +119,7 @@ def test_scaled_mm(device, rng, scaling):
     a, b = randn(rng, 48, 128), randn(rng, 128, 64)
     qa, sa = quantised(a, dtype, 1 if rowwise else None)
     qb, sb = quantised(b, dtype, 0 if rowwise else None)
-    out = torch._scaled_mm(  # noqa: SLF001 - what engines call
+    out = torch._scaled_mm(
         qa.to(device),
         qb.t().contiguous().t().to(device),
         scale_a=sa.to(device),

@@ -46,7 +46,7 @@ def test_int8(device, rng):
     """Integer products are exact."""
     a = torch.randint(-128, 128, (32, 64), generator=rng, dtype=torch.int8)
     b = torch.randint(-128, 128, (64, 48), generator=rng, dtype=torch.int8)
-    out = torch._int_mm(a.to(device), b.to(device))  # noqa: SLF001 - what engines call
+    out = torch._int_mm(a.to(device), b.to(device))
     assert out.dtype == torch.int32
     assert_close(out, a.long() @ b.long(), rtol=0, atol=0, why="integer arithmetic")
 
@@ -78,7 +78,7 @@ def test_grouped_mm(device, rng):
     a = randn(rng, sum(rows), depth, dtype=torch.bfloat16)
     experts = randn(rng, len(rows), width, depth, dtype=torch.bfloat16).transpose(1, 2)
     ends = torch.tensor(rows).cumsum(0).to(torch.int32)
-    product = torch._grouped_mm  # noqa: SLF001 - what engines call
+    product = torch._grouped_mm
     out = product(a.to(device), experts.to(device), offs=ends.to(device))
     parts = zip(a.double().split(rows), experts.double())
     assert_close(

@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,19 +119,23 @@ class Project:
         rows = self.store.rows((run or self.last).entries)
         return {(row.torch, row.test): row.verdict for row in rows if row.verdict}
 
-    def processes(self) -> list[str]:
-        """Command lines of all living processes that came from here."""
+    def living(self) -> dict[int, str]:
+        """Command lines of all living processes that came from here, by id."""
         wanted = f"{MARK}={self.env[MARK]}".encode()
-        found = []
+        found = {}
         for path in Path("/proc").glob("[0-9]*"):
             try:
                 state = (path / "stat").read_text().rpartition(")")[2].split()[0]
                 if state != "Z" and wanted in (path / "environ").read_bytes().split(b"\0"):
                     words = (path / "cmdline").read_bytes().split(b"\0")
-                    found.append(b" ".join(words).decode(errors="replace"))
+                    found[int(path.name)] = b" ".join(words).decode(errors="replace")
             except OSError:
                 continue
         return found
+
+    def processes(self) -> list[str]:
+        """Command lines of all living processes that came from here."""
+        return list(self.living().values())
 
 
 @pytest.fixture
@@ -152,6 +157,9 @@ def project(tmp_path: Path, wheels: Path, uv_cache: Path) -> Iterator[Project]:
         if process.poll() is None:
             process.kill()
         process.communicate()
+    for pid in made.living():  # a failed test leaves none behind either
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def matrix(

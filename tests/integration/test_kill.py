@@ -151,13 +151,13 @@ def test_killed_beneath_a_test_that_started_a_program(project, make, until, kill
 
 
 def test_killed_while_it_resolves(two_cells, until, kill, silent_index):
-    """uv waits for an index; it does not go on waiting for nobody."""
+    """uv waits for an index; the next run ends what still waits for nobody."""
     url, asked = silent_index
     process = two_cells.start("run", PIP_NO_INDEX="", PIP_FIND_LINKS="", PIP_INDEX_URL=url)
     until(lambda: asked.is_set() or process.poll() is not None, "uv asks the index")
     kill(process)
-    until(lambda: not two_cells.processes(), "uv ended", 10)
     check_the_rest(two_cells, process, set())
+    until(lambda: not two_cells.processes(), "uv ended", 5)
 
 
 def test_killed_while_it_installs(two_cells, until, kill, tmp_path):
@@ -179,8 +179,8 @@ locks.Resolver.call = call
     process = two_cells.start("run", driver=driver, STALL_FILE=file)
     until(lambda: file.exists() or process.poll() is not None, "the install runs")
     kill(process)
-    until(lambda: not two_cells.processes(), "the installer ended", 10)
     check_the_rest(two_cells, process, set())
+    until(lambda: not two_cells.processes(), "the installer ended", 5)
 
 
 def test_killed_again_and_again(two_cells, until, kill, tmp_path):

@@ -189,7 +189,7 @@ def live(stream, clock, monkeypatch):
 
 
 def drawn(board, width=80, height=8):
-    return [line for _, line in board._lines(width, height)]  # noqa: SLF001  what rich would draw
+    return [line for _, line in board._lines(width, height)]
 
 
 def test_the_live_board_has_totals_and_a_line_per_job(live, clock):

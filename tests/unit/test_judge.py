@@ -3,7 +3,7 @@
 import pytest
 
 from matrix.judge import compare
-from matrix.records import Row
+from matrix.rows import Row
 
 ROW = {
     "cell": "c", "torch": "2.6.0", "variant": "cpu", "accelerator": "cpu", "python": "3.11",

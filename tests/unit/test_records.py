@@ -7,7 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from matrix import records
-from matrix.records import Row, read_probe, read_rows, read_suite, signature, text, write_rows
+from matrix.records import read_probe, read_suite, signature, text
+from matrix.rows import Row, Verdict, read_rows, write_rows
 
 BASE = {
     "cell": "c", "torch": "2.6.0", "variant": "cpu", "accelerator": "cpu", "python": "3.11",
@@ -269,6 +270,6 @@ def test_no_bytes_can_stop_the_reader(tmp_path_factory, content):
     (folder / "outcomes.jsonl").write_bytes(content)
     reading = read_suite(folder, BASE)
     assert reading.rows
-    assert all(row.verdict in {*records.Verdict} or row.metric for row in reading.rows)
+    assert all(row.verdict in {*Verdict} or row.metric for row in reading.rows)
     write_rows(reading.rows, folder / "rows.parquet")
     assert len(read_rows(folder / "rows.parquet")) == len(reading.rows)

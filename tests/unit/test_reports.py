@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import pytest
 
 from matrix import tables
-from matrix.records import Row
 from matrix.reports import csvfiles, markdown, terminal
 from matrix.reports.marks import mark, tally
 from matrix.reports.names import Names, names
 from matrix.reports.text import clean, number, scale
+from matrix.rows import Row
 
 HOSTILE = "a|b `c` <img src=x onerror=alert(1)> @team #1\n| x | \x1b[31mred\x1b[0m \u202eevil\x07"
 CLEAN = "a|b `c` <img src=x onerror=alert(1)> @team #1 | x | red evil"

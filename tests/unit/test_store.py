@@ -6,7 +6,7 @@ import os
 import pytest
 
 from matrix.errors import InfrastructureError, InputError
-from matrix.records import Row
+from matrix.rows import Row
 from matrix.store import Entry, Store, write_json
 
 ROW = {

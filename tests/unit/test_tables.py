@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from matrix import tables
-from matrix.records import TEST_VERDICTS, Row
 from matrix.reports.marks import MARKS
+from matrix.rows import TEST_VERDICTS, Row
 from matrix.tables.verdicts import LOUDNESS, loudest
 
 H200 = {"execution": "docker-cuda", "backend": "docker", "device": "cuda"} | {

@@ -1,0 +1,122 @@
+"""The long table: what one row is, which verdicts there are, and rows as Parquet."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+
+
+class Verdict(StrEnum):
+    """What one test did in one cell, or why a cell has no test outcomes."""
+
+    PASS = "pass"  # noqa: S105  a verdict
+    WRONG = "wrong"
+    UNSUPPORTED = "unsupported"
+    FAIL = "fail"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    OOM = "oom"
+    SKIP = "skip"
+    EXCLUDED = "excluded"
+    UNINSTALLABLE = "uninstallable"
+    BUILD_FAILED = "build-failed"
+    NO_RUNNER = "no-runner"
+    INFRA = "infra"
+    NOT_RUN = "not-run"
+    STALE = "stale"
+
+
+TEST_VERDICTS = frozenset(
+    {"pass", "wrong", "unsupported", "fail", "crash", "timeout", "oom", "skip", "not-run"}
+)
+BAD = frozenset({"wrong", "fail", "crash", "timeout", "oom", "uninstallable", "build-failed"})
+WAIVED = "waived"
+NOT_EVIDENCE = frozenset({"infra", "not-run"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One line of the long table: a test's outcome, one metric, or a cell that got no further.
+
+    A metric row has a `metric` and no verdict; a cell-level row has no `test`. `samples` are in
+    `unit`, `duration` in seconds, sizes in bytes, `power_limit` in watts, `time` in UTC.
+    """
+
+    schema: int = SCHEMA
+    run: str = ""
+    time: str = ""
+    cell: str
+    torch: str
+    variant: str
+    accelerator: str
+    python: str
+    companions: str = ""
+    execution: str
+    backend: str
+    runner: str
+    device: str
+    device_model: str = ""
+    driver: str = ""
+    power_limit: float | None = None
+    recipe: str = ""
+    evidence: str = ""
+    provision: str = ""
+    install_bytes: int | None = None
+    image_bytes: int | None = None
+    suite: str = ""
+    test: str = ""
+    feature: str = ""
+    workload: str = ""
+    title: str = ""
+    params: str = "{}"
+    verdict: str = ""
+    reason: str = ""
+    signature: str = ""
+    waiver: str = ""
+    duration: float | None = None
+    metric: str = ""
+    unit: str = ""
+    better: str = ""
+    samples: tuple[float, ...] = ()
+    median: float | None = None
+    spread: float | None = None
+    source: str = ""
+
+
+ROW_FIELDS = tuple(field.name for field in fields(Row))
+
+
+def write_rows(rows: Iterable[Row], path: Path) -> None:
+    """Write rows as Parquet."""
+    import pyarrow as pa  # noqa: PLC0415  200 ms that `list` and `plan` do not need
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    kinds = {
+        "int": pa.int64(),
+        "str": pa.string(),
+        "float | None": pa.float64(),
+        "int | None": pa.int64(),
+        "tuple[float, ...]": pa.list_(pa.float64()),
+    }
+    schema = pa.schema([(f.name, kinds[_annotation(f.type)]) for f in fields(Row)])
+    data = [asdict(row) for row in rows]
+    pq.write_table(pa.Table.from_pylist(data, schema=schema), path, compression="zstd")
+
+
+def _annotation(kind: object) -> str:
+    return kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read a rows.parquet; unknown columns of a newer schema are ignored, missing ones default."""
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    rows = []
+    for item in pq.read_table(path).to_pylist():
+        known: dict[str, Any] = {name: item[name] for name in ROW_FIELDS if name in item}
+        known["samples"] = tuple(known.get("samples") or ())
+        rows.append(Row(**known))
+    return rows
