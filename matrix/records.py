@@ -233,6 +233,7 @@ def _metric_rows(
                 "title": text(event.get("title")),
                 "params": _params(merged),
                 "metric": text(event.get("metric")),
+                "reason": text(event.get("reason")),
                 "unit": text(event.get("unit")),
                 "better": text(event.get("better")),
                 "samples": samples,

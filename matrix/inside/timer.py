@@ -10,6 +10,8 @@ from typing import Any, Callable, Dict, List, Mapping, TypeVar
 
 import pytest
 
+from matrix.inside.neighbours import disturbance, usage
+
 ROUNDS = 30
 FEWEST_ROUNDS = 5
 ROUND_SECONDS = {"cpu": 0.002, "cuda": 0.010}
@@ -60,12 +62,16 @@ class Measure:
         chosen = rounds or max(FEWEST_ROUNDS, min(ROUNDS, fitting))
         self._request.node.add_marker(pytest.mark.benchmark(timer=synchronised))
         benchmark = self._request.getfixturevalue("benchmark")
+        before = usage()
         benchmark.pedantic(call, rounds=chosen, iterations=iterations)
+        unstable = disturbance(before, usage()) if kind == "cpu" else ""
         if benchmark.stats is None:
             raise pytest.UsageError("pytest-benchmark is disabled: nothing was measured")
         samples = [float(sample) for sample in benchmark.stats.stats.data]
         more = {**(params or {}), "iterations": iterations}
-        self.record(metric, samples, unit="s", better="lower", work=work, params=more)
+        self.record(
+            metric, samples, unit="s", better="lower", work=work, params=more, unstable=unstable
+        )
         return samples
 
     def once(self, call: Callable[[], Result], *, metric: str) -> Result:
@@ -84,14 +90,19 @@ class Measure:
         better: str,
         work: Mapping[str, float] | None = None,
         params: Mapping[str, Any] | None = None,
+        unstable: str = "",
     ) -> None:
-        """Add a metric that was measured in another way; ``better`` is `higher` or `lower`."""
+        """Add a metric that was measured in another way; ``better`` is `higher` or `lower`.
+
+        ``unstable`` says why the samples are no number to act on.
+        """
         self.metrics.append(
             {
                 "metric": metric,
                 "unit": unit,
                 "better": better,
                 "samples": samples,
+                "reason": unstable,
                 "work": dict(work or {}),
                 "params": dict(params or {}),
             }

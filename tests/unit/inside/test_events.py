@@ -82,14 +82,14 @@ def test_the_reader_waits_for_the_end_of_a_line(tmp_path: Path) -> None:
     reader = EventReader(str(path))
     assert reader.read() == []
 
-    EventFile(str(path)).write({"n": 1})
+    EventFile(str(path)).write({"event": "a"})
     with path.open("ab") as file:
-        file.write(b'{"n":')
+        file.write(b'{"event":')
 
-    assert reader.read() == [{"n": 1}]
+    assert reader.read() == [{"event": "a"}]
     with path.open("ab") as file:
-        file.write(b" 2}\n[3]\nnonsense\n")
-    assert reader.read() == [{"n": 2}]
+        file.write(b' "b"}\n[3]\nnonsense\n')
+    assert reader.read() == [{"event": "b"}]
 
 
 def test_half_a_line_of_a_killed_writer_harms_no_other(tmp_path: Path) -> None:
@@ -98,6 +98,6 @@ def test_half_a_line_of_a_killed_writer_harms_no_other(tmp_path: Path) -> None:
     reader = EventReader(str(path))
 
     reader.heal()
-    EventFile(str(path)).write({"n": 1})
+    EventFile(str(path)).write({"event": "a"})
 
-    assert reader.read() == [{"n": 1}]
+    assert reader.read() == [{"event": "a"}]
