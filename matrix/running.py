@@ -21,6 +21,7 @@ from matrix.execution import Site, Watcher, carry_out
 from matrix.judge import Finding
 from matrix.plan import Job, Plan
 from matrix.runners import Inventory
+from matrix.schema import BUILTIN_SUITES
 from matrix.store import Entry, RunInfo, Store, utc_now
 from matrix.workspace import Workspace
 
@@ -81,7 +82,7 @@ def run_plan(
     with _work_folder(store, work):
         context = Context(
             work=work,
-            payload=_payload(work),
+            payload=_payload(work, plan),
             env={**workspace.env, **runner.env, WORK_LABEL: str(work)},
             threads=max(1, runner.cores // plan.slots),
             stop=workspace.stop,
@@ -113,13 +114,14 @@ def run_plan(
     )
 
 
-def _payload(work: Path) -> Path:
-    """Lay out what travels into a cell: `matrix.inside` and the built-in suites."""
+def _payload(work: Path, plan: Plan) -> Path:
+    """Lay out what travels into a cell: `matrix.inside` and the built-in suites that run."""
     payload = work / "payload"
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
     shutil.copytree(resources.inside(), payload / "matrix" / "inside", ignore=ignore)
     (payload / "matrix" / "__init__.py").touch()
-    for name in ("feature", "throughput"):
+    wanted = {run.suite.name for job in plan.jobs for run in job.suites}
+    for name in wanted.intersection(BUILTIN_SUITES):
         shutil.copytree(resources.suite_tests(name), payload / "suites" / name, ignore=ignore)
     return payload
 

@@ -1,5 +1,7 @@
 """A run's scratch folder, and what travels into a cell."""
 
+from types import SimpleNamespace
+
 import pytest
 from filelock import FileLock
 
@@ -35,8 +37,12 @@ def test_scratch_folders_of_dead_runs_are_reaped_and_those_of_living_ones_are_no
         assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["alive", "new"]
 
 
-def test_what_travels_into_a_cell_is_the_inside_and_the_suites(tmp_path):
-    payload = running._payload(tmp_path)
+def test_what_travels_into_a_cell_is_the_inside_and_the_suites_that_run(tmp_path):
+    run = SimpleNamespace(suite=SimpleNamespace(name="feature"))
+    mine = SimpleNamespace(suite=SimpleNamespace(name="mine"))
+    plan = SimpleNamespace(jobs=[SimpleNamespace(suites=[run, mine])])
+    payload = running._payload(tmp_path, plan)
+    assert [path.name for path in (payload / "suites").iterdir()] == ["feature"]
     assert (payload / "matrix" / "__init__.py").read_text() == ""
     assert {path.name for path in (payload / "matrix").iterdir()} == {"__init__.py", "inside"}
     assert list((payload / "suites" / "feature").glob("test_*.py"))
