@@ -68,10 +68,11 @@ class Measure:
         if benchmark.stats is None:
             raise pytest.UsageError("pytest-benchmark is disabled: nothing was measured")
         samples = [float(sample) for sample in benchmark.stats.stats.data]
-        more = {**(params or {}), "iterations": iterations}
         self.record(
-            metric, samples, unit="s", better="lower", work=work, params=more, unstable=unstable
+            metric, samples, unit="s", better="lower", work=work, params=params, unstable=unstable
         )
+        # beside the parameters: how often a round repeats the call is not what is measured
+        self.metrics[-1]["iterations"] = iterations
         return samples
 
     def once(self, call: Callable[[], Result], *, metric: str) -> Result:

@@ -509,7 +509,8 @@ def test_metrics_are_those_of_passing_tests(supervise: Callable[..., Ran]) -> No
     assert list(ran.verdicts.values()) == ["pass", "fail"]
     first, steady = ran.of("metric")
     assert (first["metric"], first["unit"], first["better"]) == ("first-call", "s", "lower")
-    assert steady["params"] == {"seconds": 0.005, "n": 1, "iterations": 1}
+    assert steady["params"] == {"seconds": 0.005, "n": 1}
+    assert steady["iterations"] == 1
     assert (steady["workload"], steady["work"]) == ("nap", {"tokens": 2})
     assert len(steady["samples"]) == 7
     assert all(0.005 <= sample < 0.5 for sample in steady["samples"])
