@@ -17,6 +17,8 @@ from pathlib import Path
 MULTIPLE = ("extra-index-url", "find-links", "trusted-host")
 SINGLE = ("index-url", "cert", "client-cert", "proxy", "no-index", "timeout")
 AVAILABILITY_TTL = 24 * 3600.0
+SILENCE_TTL = 900.0  # an index that did not answer may do so soon
+SILENT = "cannot be reached"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,17 +158,20 @@ class Availability:
         """Return "" if `torch==X+variant` can be had for this Python, else why not."""
         key = f"{torch} {variant} {python} {self._config.key} {self._pytorch_index}"
         known = self._known.get(key, {})
-        if time.time() - float(known.get("at", 0.0)) < AVAILABILITY_TTL:
-            return str(known.get("reason", ""))
+        answer = str(known.get("reason", ""))
+        lasts = SILENCE_TTL if SILENT in answer else AVAILABILITY_TTL
+        if time.time() - float(known.get("at", 0.0)) < lasts:
+            return answer
         reasons: list[str] = []
-        for arguments in self.sources(variant):
+        names = ("your indexes", f"{self._pytorch_index}/{variant}")
+        for name, arguments in zip(names, self.sources(variant), strict=True):
             wanted = requirement(torch, variant, default=False)
             reason = self._ask(wanted, python, arguments)
             if not reason:
                 reasons = []
                 break
-            reasons.append(reason)
-        answer = "; ".join(dict.fromkeys(reasons))
+            reasons.append(f"{name}: {reason}")
+        answer = "; ".join(reasons)
         self._known[key] = {"at": time.time(), "reason": answer}
         self._save()
         return answer

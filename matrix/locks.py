@@ -14,7 +14,7 @@ from matrix import facts
 from matrix.cells import Cell
 from matrix.definition import TEST_TOOLS, Suite
 from matrix.errors import InfrastructureError
-from matrix.indexes import IndexConfig, requirement
+from matrix.indexes import SILENT, IndexConfig, requirement
 from matrix.process import Completed, run
 
 NETWORK_FAILED = 2  # uv: 1 is "no solution", 2 is everything that kept it from looking
@@ -68,8 +68,8 @@ class Resolver:
         if done.code == 0:
             return ""
         if done.code == NETWORK_FAILED:
-            return f"the index cannot be reached ({done.last_line.removeprefix('cause: ')})"
-        return f"no index offers {wanted} for Python {python}"
+            return f"{SILENT} ({done.last_line.removeprefix('cause: ')})"
+        return f"no {wanted} for Python {python}"
 
 
 def requirements_of(cell: Cell, suites: tuple[Suite, ...]) -> tuple[str, ...]:

@@ -167,14 +167,14 @@ class _work_folder:  # noqa: N801  a context manager
         Path(self.lock.lock_file).unlink(missing_ok=True)
 
 
-def as_json(result: RunResult, plan: Plan) -> dict[str, object]:
-    """A run for machines."""
+def as_json(result: RunResult | None, plan: Plan) -> dict[str, object]:
+    """A run for machines; `run` is null where everything was fresh."""
     return {
-        "run": result.run.id,
-        "bundle": os.fspath(result.run.path),
-        "interrupted": result.interrupted,
-        "executions": [asdict(entry) for entry in result.entries],
+        "run": result.run.id if result else None,
+        "bundle": os.fspath(result.run.path) if result else None,
+        "interrupted": bool(result and result.interrupted),
+        "executions": [asdict(entry) for entry in (result.entries if result else ())],
         "fresh": [asdict(fresh.entry) for fresh in plan.fresh],
         "excluded": [asdict(excluded) for excluded in plan.excluded],
-        "findings": [asdict(finding) for finding in result.findings],
+        "findings": [asdict(finding) for finding in (result.findings if result else ())],
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from matrix.backends import CellFailed, Context, Environment, Progress
 from matrix.backends.interpreter import Interpreter
+from matrix.facts import natural
 from matrix.indexes import Availability
 from matrix.locks import NETWORK_FAILED, Resolver, exact, requirements_of, write_input
 from matrix.plan import Job
@@ -66,9 +67,9 @@ class VenvBackend(Interpreter):
         root = self.context.env.get("PYENV_ROOT") or Path(
             self.context.env.get("HOME", "~"), ".pyenv"
         )
-        pyenv = sorted(Path(root).glob(f"versions/{version}.*/bin/python"))
-        if pyenv:
-            return str(pyenv[-1])
+        pyenv = Path(root).glob(f"versions/{version}.*/bin/python")
+        if newest := max(pyenv, key=lambda path: natural(str(path)), default=None):
+            return str(newest)
         done = self.resolver.call("python", "find", "--no-project", version, timeout=60.0)
         if done.code != 0:
             reason = f"no Python {version} on this machine; `uv python install {version}` gives one"

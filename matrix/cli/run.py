@@ -49,7 +49,9 @@ def run_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
 def _nothing_to_do(arguments: argparse.Namespace, workspace: Workspace, plan: "Plan") -> int:
     """Everything is fresh: say so for each, without loading pandas."""
     if arguments.json:
-        print_json({"run": None, **plan.as_json()})
+        from matrix.running import as_json
+
+        print_json(as_json(None, plan))
     for fresh in () if arguments.json else plan.fresh:
         entry = fresh.entry
         print(fresh_line(entry.cell, entry.execution, entry.suite, entry.run))

@@ -181,7 +181,7 @@ def test_the_first_available_build_is_what_the_index_offers(only, serve, wheels,
     assert listed.stdout.splitlines() == [
         make.cell("2.11.0"), f"torch2.13.0-cu130-py{make.python}  (tests run on cpu)",
     ]  # fmt: skip
-    assert f"{make.cell('2.13.0')}: first_available: no index offers torch==2.13.0+cpu" in (
+    assert f"{make.cell('2.13.0')}: first_available: your indexes: no torch==2.13.0+cpu for" in (
         listed.stderr
     )
     asked = got.total()

@@ -130,19 +130,27 @@ def test_the_users_indexes_are_asked_first_then_the_pytorch_index(tmp_path):
 
 
 def test_an_answer_is_remembered_in_a_file(tmp_path):
-    known, _ = availability(tmp_path, ["no", "no"])
-    assert known.offers("2.6.0", "cpu", "3.11") == "no"
+    known, _ = availability(tmp_path, ["no", "not there either"])
+    reason = "your indexes: no; https://pt/whl/cpu: not there either"
+    assert known.offers("2.6.0", "cpu", "3.11") == reason
     again, asked = availability(tmp_path, [])
-    assert again.offers("2.6.0", "cpu", "3.11") == "no"
+    assert again.offers("2.6.0", "cpu", "3.11") == reason
     assert asked == []
 
 
-def test_an_old_answer_is_asked_for_again(tmp_path):
-    known, _ = availability(tmp_path, ["no", "no"])
+@pytest.mark.parametrize(
+    ("answer", "age"),
+    [
+        pytest.param("no", 90_000, id="after-a-day"),
+        pytest.param("cannot be reached (dns)", 1_000, id="silence-after-a-quarter-of-an-hour"),
+    ],
+)
+def test_an_old_answer_is_asked_for_again(tmp_path, answer, age):
+    known, _ = availability(tmp_path, ["no", answer])
     known.offers("2.6.0", "cpu", "3.11")
     cache = tmp_path / "a" / "availability.json"
     data = json.loads(cache.read_text())
-    cache.write_text(json.dumps({k: {**v, "at": v["at"] - 90_000} for k, v in data.items()}))
+    cache.write_text(json.dumps({k: {**v, "at": v["at"] - age} for k, v in data.items()}))
     again, asked = availability(tmp_path, [""])
     assert again.offers("2.6.0", "cpu", "3.11") == ""
     assert len(asked) == 1
