@@ -17,6 +17,7 @@ from matrix.definition import Waiver
 from matrix.locks import evidence_hash
 from matrix.plan import Job, SuiteRun
 from matrix.records import Reading, read_probe, read_suite
+from matrix.redact import NOTHING, Redactor
 from matrix.rows import BAD, NOT_EVIDENCE, WAIVED, Row
 from matrix.store import Bundle, Entry, utc_now
 
@@ -52,6 +53,7 @@ class Site:
     turn: Turn
     watcher: Watcher
     work: Path
+    redactor: Redactor = NOTHING
 
 
 def carry_out(job: Job, site: Site) -> list[Entry]:
@@ -68,6 +70,7 @@ def carry_out(job: Job, site: Site) -> list[Entry]:
         environment, probe = _prepare(job, site, folder)
         return [_suite(job, run, environment, probe, site, folder) for run in job.suites]
     except CellFailed as failure:
+        failure.reason = site.redactor.text(failure.reason)
         return [_failed(job, run, failure, site, folder) for run in job.suites]
     finally:
         site.backend.discard(job, folder)
@@ -169,11 +172,12 @@ def _suite(
             site.watcher.stage(key, "tests")
             site.backend.run_suite(job, run, environment, out, line)
     except CellFailed as error:
-        failure = error
+        failure = CellFailed(error.verdict, site.redactor.text(error.reason))
     except BaseException:
         shutil.rmtree(out, ignore_errors=True)
         raise
     seconds = time.monotonic() - clock
+    site.redactor.also("cell", environment.python.parent.parent).clean(out)
     base = _base(job, run, site, environment, probe, started)
     reading = read_suite(out, base) if failure is None else _reading(failure, base)
     reading = waive(reading, job.waivers)
@@ -191,6 +195,7 @@ def _failed(job: Job, run: SuiteRun, failure: CellFailed, site: Site, folder: Pa
     out = site.bundle.stage(job.cell.id, job.execution, run.suite.name)
     for log in (*folder.glob("*.log"), *folder.glob("probe.json")):
         shutil.copy(log, out / log.name)
+    site.redactor.also("cell", folder / "env").clean(out)
     base = _base(job, run, site, None, read_probe(folder / "probe.json"), started)
     reading = waive(_reading(failure, base), job.waivers)
     entry = _entry(job, run, site, started, 0.0, reading, base)

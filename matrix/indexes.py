@@ -30,6 +30,13 @@ class IndexConfig:
     origin: tuple[str, ...]
 
     @property
+    def places(self) -> tuple[str, ...]:
+        """Where packages come from: URLs and folders."""
+        flags = ("--default-index", "--index", "--find-links", "--allow-insecure-host")
+        pairs = zip(self.arguments, self.arguments[1:], strict=False)
+        return tuple(value for flag, value in pairs if flag in flags)
+
+    @property
     def key(self) -> str:
         """A hash that changes when the configuration does."""
         return hashlib.sha256(

@@ -20,6 +20,7 @@ from matrix.dispatch.local import Turns, run_jobs
 from matrix.execution import Site, Watcher, carry_out
 from matrix.judge import Finding
 from matrix.plan import Job, Plan
+from matrix.redact import Redactor
 from matrix.runners import Inventory
 from matrix.schema import BUILTIN_SUITES
 from matrix.store import Entry, RunInfo, Store, utc_now
@@ -89,7 +90,15 @@ def run_plan(
         )
         backend = make_backend(context)
         turns = Turns(workspace.stop)
-        site = Site(backend=backend, bundle=bundle, turn=turns, watcher=watcher, work=work)
+        redactor = _redactor(workspace, work)
+        site = Site(
+            backend=backend,
+            bundle=bundle,
+            turn=turns,
+            watcher=watcher,
+            work=work,
+            redactor=redactor,
+        )
 
         def job(item: Job) -> list[Entry]:
             return carry_out(item, site)
@@ -103,7 +112,7 @@ def run_plan(
             "seconds": round((utc_now() - started).total_seconds(), 1),
             "interrupted": interrupted,
             "orchestrator_python": sys.version.split()[0],
-            "indexes_from": list(workspace.indexes.origin),
+            "indexes_from": [redactor.text(place) for place in workspace.indexes.origin],
         }
     )
     run = store.run(bundle.id)
@@ -112,6 +121,19 @@ def run_plan(
     return RunResult(
         run=run, entries=tuple(entries), findings=tuple(findings), interrupted=interrupted
     )
+
+
+def _redactor(workspace: Workspace, work: Path) -> Redactor:
+    """Names for what is this machine's own: folders, interpreters, indexes."""
+    paths = {
+        "work": work,
+        "results": workspace.store.root,
+        "matrix": workspace.file.absolute().parent,
+        "torch-matrix": resources.PACKAGE.parent,
+        "orchestrator": Path(sys.prefix),
+        "home": Path(workspace.env.get("HOME") or Path.home()),
+    }
+    return Redactor.of(paths, workspace.indexes.places)
 
 
 def _payload(work: Path, plan: Plan) -> Path:

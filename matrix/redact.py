@@ -1,0 +1,50 @@
+"""What must not leave this machine with a bundle: its paths, its indexes, and credentials."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+TEXTS = {".json", ".jsonl", ".log", ".lock"}
+MAX_BYTES = 64 * 1024 * 1024
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@\"']+@")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Redactor:
+    """Replaces what names this machine by what it is, such as `<work>` or `<index>`."""
+
+    names: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, paths: Mapping[str, Path], indexes: Iterable[str]) -> "Redactor":
+        """Names for paths by label, and one for every place packages come from; longest first."""
+        pairs = [(str(path), f"<{label}>") for label, path in paths.items() if len(path.parts) > 1]
+        pairs += [(place, "<index>") for place in indexes]
+        return cls(names=tuple(sorted(set(pairs), key=lambda pair: -len(pair[0]))))
+
+    def also(self, label: str, path: Path) -> "Redactor":
+        """The same with one more path, such as the interpreter of one job."""
+        extra = {label: path} if len(path.parts) > 1 else {}
+        added = Redactor.of(extra, ()).names
+        return Redactor(names=tuple(sorted((*self.names, *added), key=lambda pair: -len(pair[0]))))
+
+    def text(self, text: str) -> str:
+        """The text with names in the place of what they stand for, and without credentials."""
+        for found, name in self.names:
+            text = text.replace(found, name)
+        return _CREDENTIALS.sub("***@", text)
+
+    def clean(self, folder: Path) -> None:
+        """Rewrite the text artefacts of a suite, where they name this machine."""
+        for path in folder.iterdir():
+            if path.suffix in TEXTS and path.is_file() and not path.is_symlink():
+                with path.open("rb") as stream:  # no more than is ever read of it
+                    before = stream.read(MAX_BYTES).decode("utf-8", "surrogateescape")
+                after = self.text(before)
+                if after != before or path.stat().st_size > MAX_BYTES:
+                    path.write_bytes(after.encode("utf-8", "surrogateescape"))
+
+
+NOTHING = Redactor(names=())
+"""Redacts credentials only."""

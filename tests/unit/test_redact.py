@@ -1,0 +1,51 @@
+"""What names this machine stays on it."""
+
+from pathlib import Path
+
+import pytest
+
+from matrix.redact import MAX_BYTES, Redactor
+
+HERE = Redactor.of(
+    {"work": Path("/home/me/m/results/work"), "home": Path("/home/me"), "root": Path("/")},
+    ["https://mirror.corp/simple", "/srv/wheels"],
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("/home/me/m/results/work/x", "<work>/x", id="the-longest-path-first"),
+        pytest.param("/home/me/.pip", "<home>/.pip", id="home"),
+        pytest.param("/usr/lib/python3", "/usr/lib/python3", id="nobodys-path-stays"),
+        pytest.param("--index https://mirror.corp/simple/", "--index <index>/", id="index"),
+        pytest.param("from /srv/wheels", "from <index>", id="wheel-folder"),
+        pytest.param("https://me:secret@host/x", "https://***@host/x", id="credentials"),
+    ],
+)
+def test_text(text, expected):
+    assert HERE.text(text) == expected
+
+
+def test_a_folders_texts_are_rewritten_and_nothing_else(tmp_path):
+    (tmp_path / "a.log").write_bytes(b"+ /home/me/bin/uv \xff")
+    (tmp_path / "b.parquet").write_text("/home/me")
+    (tmp_path / "link.log").symlink_to("/etc/hostname")
+    HERE.clean(tmp_path)
+    assert (tmp_path / "a.log").read_bytes() == b"+ <home>/bin/uv \xff"
+    assert (tmp_path / "b.parquet").read_text() == "/home/me"
+    assert (tmp_path / "link.log").is_symlink()
+
+
+def test_the_interpreter_of_a_job_is_named_too():
+    assert (
+        HERE.also("cell", Path("/opt/torch")).text("/opt/torch/bin/python") == "<cell>/bin/python"
+    )
+
+
+def test_a_monstrous_file_is_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr("matrix.redact.MAX_BYTES", 10)
+    (tmp_path / "a.log").write_text("x" * 100)
+    HERE.clean(tmp_path)
+    assert (tmp_path / "a.log").stat().st_size == 10
+    assert MAX_BYTES > 10
