@@ -74,7 +74,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("lint-imports")
-    session.run("cog", "--check", "README.md")
+    session.run("cog", "-P", "--check", "README.md")
     session.run(
         "hadolint", *map(str, sorted((HERE / "dockerfiles/reference").glob("*.Dockerfile")))
     )
