@@ -183,12 +183,13 @@ class Store:
 
     def runs(self) -> list[RunInfo]:
         """All runs, oldest first; a finished run is read from its run.json alone."""
-        paths: dict[str, Path] = {}
-        for folder in self.folders:
-            for path in folder.iterdir() if folder.is_dir() else ():
-                if path.is_dir() and not path.name.startswith("."):
-                    paths.setdefault(path.name, path)  # a published run is the local one's copy
-        return [self._run(paths[name]) for name in sorted(paths)]
+        local, tracked = (self._in(folder) for folder in self.folders)
+        found = {run.id: run for run in (*tracked, *local)}  # a published run is a local one's copy
+        return [found[run_id] for run_id in sorted(found)]
+
+    def _in(self, folder: Path) -> list[RunInfo]:
+        names = sorted(folder.iterdir()) if folder.is_dir() else []
+        return [self._run(p) for p in names if p.is_dir() and not p.name.startswith(".")]
 
     @staticmethod
     def _run(path: Path) -> RunInfo:
@@ -216,10 +217,14 @@ class Store:
         data = _load(run.path / PLAN_FILE)
         return data if isinstance(data, dict) else {}
 
-    def newest(self) -> dict[tuple[str, str, str], Entry]:
-        """The newest evidence per (cell, execution, suite); infrastructure faults do not count."""
+    def newest(self, *, published: bool = False) -> dict[tuple[str, str, str], Entry]:
+        """The newest evidence per (cell, execution, suite); infrastructure faults do not count.
+
+        Of this machine's own runs: published ones may come from other hardware, so that they
+        make nothing fresh here and are no baseline. `published` takes only those.
+        """
         found: dict[tuple[str, str, str], Entry] = {}
-        for run in self.runs():
+        for run in self._in(self.folders[published]):
             for entry in run.entries:
                 if entry.is_evidence or entry.key not in found:
                     found[entry.key] = entry

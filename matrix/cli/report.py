@@ -23,7 +23,7 @@ def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     if arguments.run:
         entries = list(store.run(arguments.run).entries)
     else:
-        entries = list(store.newest().values())
+        entries = list((store.newest() or store.newest(published=True)).values())
         if arguments.select:
             chosen = {c.id for c in workspace.cells(workspace.profile("default"), arguments.select)}
             entries = [entry for entry in entries if entry.cell in chosen]
@@ -43,10 +43,9 @@ def _publish(arguments: argparse.Namespace, workspace: Workspace) -> int:
     """Promote a run and make the tracked tables again from all promoted runs."""
     store = workspace.store
     target = store.publish(store.run(arguments.publish))
-    tracked = [run for run in store.runs() if (workspace.results / "runs" / run.id).is_dir()]
-    entries = {entry.key: entry for run in tracked for entry in run.entries if entry.is_evidence}
+    entries = [e for e in store.newest(published=True).values() if e.is_evidence]
     arguments.out = workspace.results
-    print_tables(arguments, workspace, list(entries.values()))
+    print_tables(arguments, workspace, entries)
     if arguments.json:
         print_json({"run": target.name, "published": os.fspath(target)})
     print(f"published: {target}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """Bundles: whole or not there, never edited, found again, published."""
 
 import json
+import shutil
 import os
 
 import pytest
@@ -165,3 +166,14 @@ def test_json_is_replaced_whole(tmp_path):
         write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_published_runs_of_other_machines_make_nothing_fresh_here(store):
+    bundle = store.create({})
+    entry = keep(bundle)
+    bundle.finish({})
+    store.publish(store.run(bundle.id))
+    shutil.rmtree(store.local)
+    assert store.newest() == {}
+    assert list(store.newest(published=True).values()) == [entry]
+    assert [run.id for run in store.runs()] == [bundle.id]
