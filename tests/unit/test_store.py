@@ -1,8 +1,8 @@
 """Bundles: whole or not there, never edited, found again, published."""
 
 import json
-import shutil
 import os
+import shutil
 
 import pytest
 
