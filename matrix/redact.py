@@ -19,9 +19,13 @@ class Redactor:
     @classmethod
     def of(cls, paths: Mapping[str, Path], indexes: Iterable[str]) -> "Redactor":
         """Names for paths by label, and one for every place packages come from; longest first."""
-        pairs = [(str(path), f"<{label}>") for label, path in paths.items() if len(path.parts) > 1]
-        pairs += [(place, "<index>") for place in indexes]
-        return cls(names=tuple(sorted(set(pairs), key=lambda pair: -len(pair[0]))))
+        names: dict[str, str] = {}
+        for label, path in paths.items():
+            if len(path.parts) > 1:
+                names.setdefault(str(path), f"<{label}>")
+        for place in indexes:
+            names.setdefault(place, "<index>")
+        return cls(names=tuple(sorted(names.items(), key=lambda pair: -len(pair[0]))))
 
     def also(self, label: str, path: Path) -> "Redactor":
         """The same with one more path, such as the interpreter of one job."""

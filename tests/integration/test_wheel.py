@@ -1,6 +1,5 @@
 """The wheel: what it installs, what it carries, and that it works without the checkout."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -9,17 +8,18 @@ import zipfile
 
 import pytest
 
+from matrix.indexes import read_config
 from matrix.locks import uv
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory, make):
-    """Build our wheel; the build tool comes from here if it is installed, else from the index."""
+    """Build our wheel; the build tool comes from the index."""
     out = tmp_path_factory.mktemp("dist")
-    options = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") else []
+    config = read_config(os.environ)
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", *options, "-w", out, make.root],
-        check=True, timeout=120,
+        [uv(), "build", "-q", "--wheel", "-o", out, *config.arguments, make.root],
+        env={**os.environ, **config.env}, check=True, timeout=120,
     )  # fmt: skip
     [wheel] = out.glob("torch_matrix-*.whl")
     return wheel
