@@ -13,6 +13,7 @@ FILE = Path(os.environ.get("MATRIX_FILE", HERE / "matrix.toml"))
 sys.path.insert(0, str(HERE))
 
 from matrix.errors import MatrixError  # noqa: E402
+from matrix.process import Stopped  # noqa: E402
 from matrix.workspace import Workspace  # noqa: E402
 
 nox.options.sessions = ["matrix"]
@@ -87,7 +88,7 @@ def _cell_sessions() -> None:
     """One session per cell, named by its id, tagged with accelerator and torch release."""
     try:
         cells = Workspace.of(FILE, env=os.environ).expansion.cells
-    except MatrixError as error:
+    except (MatrixError, Stopped) as error:
         print(f"noxfile: no sessions for cells: {error}", file=sys.stderr)  # noqa: T201
         return
     for cell in cells:
@@ -96,7 +97,7 @@ def _cell_sessions() -> None:
             call(session, "run", "--select", cell_id)
 
         one.__doc__ = f"Run the suites of {cell.id} on {cell.device}."
-        tags = [cell.accelerator, f"torch{cell.torch}"]
+        tags = list(dict.fromkeys([cell.accelerator, cell.device, f"torch{cell.torch}"]))
         backend = "none" if INSTALLED else None
         nox.session(name=cell.id, tags=tags, default=False, venv_backend=backend)(one)
 

@@ -1,6 +1,7 @@
 """One job through its stages: provision → identity probe → suites → rows, each suite kept whole."""
 
 import datetime
+import errno
 import json
 import shutil
 import time
@@ -69,7 +70,13 @@ def carry_out(job: Job, site: Site) -> list[Entry]:
             raise CellFailed("no-runner", job.no_runner)  # noqa: TRY301  one way for all failures
         environment, probe = _prepare(job, site, folder)
         return [_suite(job, run, environment, probe, site, folder) for run in job.suites]
-    except CellFailed as failure:
+    except (CellFailed, OSError) as error:
+        if isinstance(error, CellFailed):
+            failure = error
+        elif error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise  # nobody's job can go on
+        else:
+            failure = CellFailed("infra", f"{type(error).__name__}: {error}")
         failure.reason = site.redactor.text(failure.reason)
         return [_failed(job, run, failure, site, folder) for run in job.suites]
     finally:

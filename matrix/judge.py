@@ -6,7 +6,7 @@ from typing import Literal
 
 from matrix.rows import BAD, NOT_EVIDENCE, Row
 
-Change = Literal["first-seen", "new", "known", "gone"]
+Change = Literal["first-seen", "new", "known", "gone", "now skipped", "missing"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,31 +24,41 @@ class Finding:
 
 
 def compare(before: Iterable[Row], now: Iterable[Row]) -> list[Finding]:
-    """Findings over all tests of `now`.
+    """Findings over all tests of `now`, and over those of `before` that are there no more.
 
     Infrastructure faults are never a baseline, and what the user waived is no finding.
     """
     old = {_key(row): row for row in before if row.verdict and row.verdict not in NOT_EVIDENCE}
+    worked = {key[:3] for key, row in old.items() if row.verdict == "pass" and "::" in row.test}
+    new = {_key(row): row for row in now if row.verdict and row.verdict not in NOT_EVIDENCE}
     findings = []
-    for row in now:
-        if not row.verdict or row.waiver or row.verdict in NOT_EVIDENCE:
-            continue
-        was = old.get(_key(row))
-        change = _change(was.verdict if was else "", row.verdict)
+    for key, row in new.items():
+        was = old[key].verdict if key in old else ""
+        if not was and "::" not in row.test and key[:3] in worked:
+            was = "pass"  # the suite worked, and now its cell or one of its files gets no further
+        change = None if row.waiver else _change(was, row.verdict)
         if change:
-            findings.append(
-                Finding(
-                    change=change,
-                    cell=row.cell,
-                    execution=row.execution,
-                    suite=row.suite,
-                    test=row.test,
-                    before=was.verdict if was else "",
-                    now=row.verdict,
-                    reason=row.reason,
-                )
-            )
+            findings.append(_finding(change, row, was, row.verdict))
+    ran = {key[:3] for key, row in new.items() if row.test}
+    findings += [
+        _finding("missing", row, row.verdict, "")
+        for key, row in old.items()
+        if key not in new and key[:3] in ran and row.verdict == "pass"
+    ]
     return findings
+
+
+def _finding(change: Change, row: Row, before: str, now: str) -> Finding:
+    return Finding(
+        change=change,
+        cell=row.cell,
+        execution=row.execution,
+        suite=row.suite,
+        test=row.test,
+        before=before,
+        now=now,
+        reason=row.reason,
+    )
 
 
 def _key(row: Row) -> tuple[str, str, str, str]:
@@ -60,4 +70,6 @@ def _change(before: str, now: str) -> Change | None:
         if not before:
             return "first-seen"
         return "known" if before in BAD else "new"
+    if before == "pass" and now in {"skip", "unsupported"}:
+        return "now skipped"
     return "gone" if before in BAD else None

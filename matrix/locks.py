@@ -67,7 +67,7 @@ class Resolver:
             )
         if done.code == 0:
             return ""
-        if done.code == NETWORK_FAILED:
+        if done.timed_out or done.code == NETWORK_FAILED:
             return f"{SILENT} ({done.last_line.removeprefix('cause: ')})"
         return f"no {wanted} for Python {python}"
 

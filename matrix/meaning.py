@@ -71,6 +71,10 @@ def _torch_block(path: str, block: Mapping[str, Any]) -> Iterator[str]:
     for key, what in (("version", "name a release"), ("variants", "leave it out or name a build")):
         if key in block and not block[key]:
             yield f"{path}.{key}: empty; {what}"
+    for key in ("version", "variants", "python"):
+        values = [str(value) for value in (block.get(key) or ()) if isinstance(block[key], list)]
+        for value in dict.fromkeys(v for v in values if values.count(v) > 1):
+            yield f"{path}.{key}: `{value}` stands there twice"
     if {"first_available": []} in block.get("variants", ()):
         yield f"{path}.variants: `first_available` names no build"
     for variant in _named_variants(block.get("variants", ())):

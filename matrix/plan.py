@@ -6,6 +6,7 @@ cells × inventory × what the store knows → `Plan`
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from matrix import resources
@@ -117,11 +118,18 @@ class Plan:
         }
 
 
-def recipe(cell: Cell, suite: Suite, backend: str, runner: RunnerInfo) -> str:
+def recipe(
+    cell: Cell,
+    suite: Suite,
+    backend: str,
+    runner: RunnerInfo,
+    waivers: Sequence[Waiver] = (),
+) -> str:
     """Hash of all that is known before planning; it decides whether a result is fresh."""
-    sources = suite.tests
     if suite.name in BUILTIN_SUITES:
-        sources = (resources.suite_tests(suite.name),)
+        sources: tuple[Path, ...] = (resources.suite_tests(suite.name),)
+    else:
+        sources = _sources(suite)
     parts = [
         cell.id,
         cell.device,
@@ -134,11 +142,29 @@ def recipe(cell: Cell, suite: Suite, backend: str, runner: RunnerInfo) -> str:
         repr(sorted(suite.env.items())),
         repr(sorted(runner.env.items())),
         repr((suite.timeout, suite.test_timeout, suite.exclusive)),
-        *(str(path) for path in sources if suite.source),
-        *(resources.tree_hash(path) for path in sources if not suite.source),
+        *(str(path) for path in suite.tests if suite.source),
+        *(resources.tree_hash(path) for path in sources),
+        *(f"{waiver.feature}: {waiver.reason}" for waiver in waivers),
         resources.tree_hash(resources.inside()),
     ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def _sources(suite: Suite) -> tuple[Path, ...]:
+    """What decides about a user's suite: folders, what lies beside files, conftests above."""
+    if suite.source:
+        return ()
+    if suite.command:
+        named = (suite.folder / part for part in suite.command)
+        return tuple(path for path in named if path.is_file())
+    folders = tuple(path if path.is_dir() else path.parent for path in suite.tests)
+    above = {
+        parent / "conftest.py"
+        for folder in folders
+        for parent in folder.parents
+        if parent.is_relative_to(suite.folder)
+    }
+    return (*dict.fromkeys(folders), *sorted(path for path in above if path.is_file()))
 
 
 def make_plan(
@@ -159,13 +185,14 @@ def make_plan(
     for cell in cells:
         execution = f"{backend}-{cell.device}"
         refusal = _refusal(cell, runner)
+        own = tuple(waiver for waiver in waivers if waiver.matches(cell.fields))
         groups: dict[str, list[Suite]] = {}
         for suite in suites:
             groups.setdefault(environment_key(cell, (suite,)), []).append(suite)
         for environment, shared in groups.items():
             runs = []
             for suite in shared:
-                wanted = recipe(cell, suite, backend, runner)
+                wanted = recipe(cell, suite, backend, runner, own)
                 entry = known.get((cell.id, execution, suite.name))
                 why = _why(entry, wanted, rerun, refusal)
                 if not why and entry:
@@ -182,7 +209,7 @@ def make_plan(
                         runner=runner.name,
                         environment=environment,
                         suites=tuple(sorted(runs, key=lambda r: r.suite.exclusive)),
-                        waivers=tuple(w for w in waivers if w.matches(cell.fields)),
+                        waivers=own,
                         no_runner=refusal,
                     )
                 )
@@ -209,7 +236,7 @@ def _why(entry: Entry | None, wanted: str, rerun: Rerun, refusal: str) -> str:
         return f"stale: recipe was {entry.recipe} in {entry.run}"
     if entry.verdict == "no-runner":
         return "" if refusal else "a runner is there now"
-    if not entry.is_evidence:
+    if not entry.is_complete:
         return f"{entry.verdict or 'incomplete'} last time: {entry.reason}".rstrip(": ")
     bad = entry.verdict or any(
         v not in {"pass", "skip", "unsupported", WAIVED} for v in entry.counts

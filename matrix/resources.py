@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-_IGNORED = {"__pycache__", ".pytest_cache"}
+_IGNORED = {"__pycache__", "results"}
+_PASSING = {".pyc", ".log", ".tmp", ".swp"}
 
 
 @functools.cache
@@ -38,7 +39,7 @@ def files_under(path: Path) -> Iterator[Path]:
         yield path
         return
     for child in sorted(path.iterdir()) if path.is_dir() else ():
-        if child.name in _IGNORED or child.name.endswith(".pyc"):
+        if child.name in _IGNORED or child.name.startswith(".") or child.suffix in _PASSING:
             continue
         yield from files_under(child)
 

@@ -34,7 +34,7 @@ TEST_VERDICTS = frozenset(
 )
 BAD = frozenset({"wrong", "fail", "crash", "timeout", "oom", "uninstallable", "build-failed"})
 WAIVED = "waived"
-NOT_EVIDENCE = frozenset({"infra", "not-run"})
+NOT_EVIDENCE = frozenset({"infra", "not-run", "no-runner"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

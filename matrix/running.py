@@ -74,7 +74,7 @@ def run_plan(
     Raises `InfrastructureError` when results cannot be written.
     """
     store = workspace.store
-    before = store.newest()
+    before = {entry.key: entry for entry in store.baselines()}
     bundle = store.create({"file": workspace.file.name, **plan.as_json()})
     started = utc_now()
     runner = inventory.local

@@ -147,7 +147,8 @@ def strings(value: str | list[str] | None) -> tuple[str, ...]:
 
 def hint(name: str, known: Mapping[str, object] | list[str]) -> str:
     """Return " (did you mean ...?)" or the list of what is known."""
-    near = get_close_matches(name, list(known), n=1)
+    zeros = [f"{name}{tail}" for tail in (".0", ".0.0")]  # 2.10 means 2.10.0 before it means 2.1.0
+    near = [z for z in zeros if z in known] or get_close_matches(name, list(known), n=1)
     return f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known)}"
 
 

@@ -18,6 +18,7 @@ Predicate = Callable[[Fields], bool]
 FIELDS = ("id", "torch", "variant", "accelerator", "python", "device", "companion")
 MAX_LENGTH = 1000
 MAX_DEPTH = 50
+_RELEASE = re.compile(r"\d+(\.\d+)*t?")
 _TOKEN = re.compile(r"\s*(==|!=|<=|>=|<|>|~|\(|\)|[^\s()<>=!~]+|\S)")
 _ORDER: Mapping[str, Callable[[object, object], bool]] = {
     "<": lambda a, b: a < b,  # type: ignore[operator]
@@ -158,4 +159,9 @@ class _Parser:
         self.take()
         if not self.peek() or self.peek() in {"and", "or", "(", ")", *_ORDER, "==", "!="}:
             self.fail(f"a value is missing after `{field}{operator}`")
+        ordered = operator in _ORDER
+        if ordered and field not in {"torch", "python"}:
+            self.fail(f"`{field}` has no order; use == != or ~")
+        if ordered and not _RELEASE.fullmatch(self.peek()):
+            self.fail(f"`{self.peek()}` is no version, such as 2.9")
         return _compare(field, operator, self.take())

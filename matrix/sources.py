@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 from matrix.indexes import pip_files, pip_settings
 
 MAX_BYTES = 512 * 1024 * 1024
+TIMEOUT = 30.0  # seconds of silence
 PYPI = "https://pypi.org/simple/"
 _LOCK = threading.Lock()
 
@@ -51,20 +52,33 @@ def _fetch(source: str, place: Path, env: Mapping[str, str]) -> Path:
             local = Path(folder) / f"{name}-{version}.tar.gz"
             if local.is_file():
                 return local
-    from pypi_simple import PyPISimple  # noqa: PLC0415  brings requests, 150 ms
+    from pypi_simple import (  # noqa: PLC0415  brings requests, 150 ms
+        NoSuchProjectError,
+        PyPISimple,
+    )
 
     urls = settings.get("index-url") or [PYPI]
     urls += [url for url in settings.get("extra-index-url", ()) if url.startswith("http")]
+    if settings.get("no-index", ["0"])[0].lower() in {"1", "true", "yes", "on"}:
+        urls = []
+    refusals = []
     for url in urls:
         with PyPISimple(url) as client:
             if cert := settings.get("cert"):
                 client.s.verify = cert[0]
-            for package in client.get_project_page(canonicalize_name(wanted.name)).packages:
+            try:
+                page = client.get_project_page(canonicalize_name(wanted.name), timeout=TIMEOUT)
+            except (NoSuchProjectError, OSError) as error:  # another index may have it
+                refusals.append(str(error))
+                continue
+            for package in page.packages:
                 if package.package_type == "sdist" and package.version == version:
                     path = place / Path(package.filename).name
-                    client.download_package(package, path, verify=bool(package.digests))
+                    digests = bool(package.digests)
+                    client.download_package(package, path, verify=digests, timeout=TIMEOUT)
                     return path
-    message = f"no index has a source archive of {wanted.name} {version}"
+    reasons = "".join(f"; {refusal}" for refusal in refusals)
+    message = f"no index has a source archive of {wanted.name} {version}{reasons}"
     raise LookupError(message)
 
 

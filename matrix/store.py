@@ -58,7 +58,12 @@ class Entry:
     @property
     def is_evidence(self) -> bool:
         """Whether it says something about the cell, rather than about the machine."""
-        return self.verdict not in NOT_EVIDENCE and not self.counts.get("not-run")
+        return self.verdict not in NOT_EVIDENCE and set(self.counts) != {"not-run"}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it is evidence on every test of the suite: only then it can be fresh."""
+        return self.is_evidence and not self.counts.get("not-run")
 
 
 def utc_now() -> datetime.datetime:
@@ -226,9 +231,22 @@ class Store:
         found: dict[tuple[str, str, str], Entry] = {}
         for run in self._in(self.folders[published]):
             for entry in run.entries:
-                if entry.is_evidence or entry.key not in found:
+                if entry.is_evidence or not (entry.key in found and found[entry.key].is_evidence):
                     found[entry.key] = entry
         return found
+
+    def baselines(self) -> list[Entry]:
+        """The newest entry per (cell, execution, suite) in which tests ran: what to compare with.
+
+        A cell that is uninstallable today is compared with the day it worked.
+        """
+        ran = {
+            entry.key: entry
+            for run in self._in(self.folders[0])
+            for entry in run.entries
+            if entry.is_evidence and not entry.verdict
+        }
+        return list(ran.values())
 
     def rows(self, entries: Iterable[Entry]) -> list[Row]:
         """The rows of these entries; a damaged file is skipped and its entry left without rows."""
@@ -244,10 +262,10 @@ class Store:
 
     def publish(self, run: RunInfo) -> Path:
         """Copy a local run to the tracked ones; raises `InputError` for an unfinished run."""
-        if not run.finished:
-            raise InputError(
-                f"run `{run.id}` was interrupted", ["publish a finished run, or run again first"]
-            )
+        done = run.finished and not _load(run.path / RUN_FILE).get("interrupted")
+        if not done or not run.entries:
+            problem = "publish a run that came to its end; `python -m matrix run` does the rest"
+            raise InputError(f"run `{run.id}` is not whole", [problem])
         target = self.folders[1] / run.id
         if not target.exists():
             temporary = self.folders[1] / f".{run.id}.tmp"

@@ -98,7 +98,7 @@ class Workspace:
         unknown = [f"no suite `{n}`; {hint(n, list(known))}" for n in wanted if n not in known]
         if unknown:
             raise InputError("the suites cannot be run:", unknown)
-        return tuple(known[name] for name in wanted)
+        return tuple(known[name] for name in dict.fromkeys(wanted))
 
     def baseline(self, profile: Profile, measured: Iterable[str]) -> str | None:
         """The cell that ratios are given against: the newest measured one the profile selects."""

@@ -47,7 +47,8 @@ class ReplayBackend:
 
     def _folders(self, job: Job, suite: str) -> list[Path]:
         device = job.cell.device
-        found = sorted(self.recording.glob(f"cells/{job.cell.id}/*-{device}/{suite}"))
+        places = sorted(self.recording.glob(f"cells/{job.cell.id}/*-{device}/{suite}"))
+        found = [path for path in places if not path.name.startswith(".")]
         if not found:
             reason = f"`{self.recording.name}` has no record of {job.cell.id} on {device}"
             raise CellFailed("not-run", reason)

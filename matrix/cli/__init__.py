@@ -10,8 +10,10 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from matrix import errors
+from matrix.cli.common import print_json
 from matrix.cli.parser import build_parser
 from matrix.errors import MatrixError
+from matrix.process import Stopped
 from matrix.workspace import Workspace
 
 
@@ -31,6 +33,8 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None
             code: int = arguments.command(arguments, workspace)
     except MatrixError as error:
         print(f"matrix: {error}", file=sys.stderr)
+        if arguments.json:
+            print_json({"error": {"code": error.exit_code, "message": str(error)}})
         return error.exit_code
     except BrokenPipeError:  # `| head` is no error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -38,7 +42,7 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None
     except OSError as error:  # a disk that is full, wherever it was noticed
         print(f"matrix: {error}; what finished is kept", file=sys.stderr)
         return errors.InfrastructureError.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stopped):
         return errors.INTERRUPTED
     return code
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matrix.plan import BackendName, Plan
     from matrix.runners import Inventory
     from matrix.running import MakeBackend
+    from matrix.store import Entry
 
 
 def print_json(data: object) -> None:
@@ -28,6 +29,9 @@ def planned(
     from matrix.plan import make_plan
     from matrix.runners import inventory
 
+    for option, backend in (("python", "host"), ("recording", "replay")):
+        if getattr(arguments, option) is not None and arguments.backend != backend:
+            raise InputError(f"`--{option}` needs `--backend {backend}`", ["name both or neither"])
     if arguments.slots is not None and arguments.slots < 1:
         raise InputError("--slots:", [f"at least 1, got {arguments.slots}"])
     profile = workspace.profile(arguments.profile)
@@ -65,15 +69,19 @@ def _backend(
             )
         return "host", running.host_backend(arguments.python)
     if arguments.backend == "replay":
-        path = Path(arguments.recording)
-        recording = path if path.is_dir() else workspace.store.run(arguments.recording).path
+        wanted = arguments.recording or "latest"
+        path = Path(wanted)
+        recording = path if path.is_dir() else workspace.store.run(wanted).path
         return "replay", running.replay_backend(recording)
     return "venv", running.venv_backend(workspace)
 
 
-def fresh_line(cell: str, execution: str, suite: str, run: str) -> str:
+def fresh_line(entry: "Entry") -> str:
     """Say that a suite need not run, and why."""
-    return f"fresh  {cell} {execution} {suite}: recipe unchanged since {run}"
+    what = f"{entry.cell} {entry.execution} {entry.suite}"
+    if entry.verdict == "no-runner":
+        return f"no-runner  {what}: {entry.reason}"
+    return f"fresh  {what}: recipe unchanged since {entry.run}"
 
 
 def is_bad(counts: Mapping[str, int]) -> bool:

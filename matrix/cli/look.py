@@ -46,9 +46,7 @@ def plan_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
             what = f"no-runner: {job.no_runner}" if job.no_runner else f"about {run.estimate:.0f} s"
             print(f"run    {job.cell.id} {job.execution} {run.suite.name}: {run.why}; {what}")
     for fresh in plan.fresh:
-        print(
-            fresh_line(fresh.entry.cell, fresh.entry.execution, fresh.entry.suite, fresh.entry.run)
-        )
+        print(fresh_line(fresh.entry))
     print(
         f"{len(plan.jobs)} job(s) on {plan.slots} slot(s), about {plan.estimate / 60:.0f} min; "
         f"{len(plan.fresh)} fresh; {len(plan.excluded)} excluded",

@@ -47,7 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
     running.add_argument(
         "--python", type=_absolute, help="host backend: the interpreter that has torch"
     )
-    running.add_argument("--recording", default="latest", help="replay backend: a run or its path")
+    running.add_argument(
+        "--recording", help="replay backend: a run, its path, or `latest` (default)"
+    )
     running.add_argument("--slots", type=int, help="cells that run at the same time")
     running.add_argument("--rerun", choices=("stale", "failed", "all"), default="stale",
                          help="what to run again beside what is new or stale")  # fmt: skip

@@ -20,7 +20,7 @@ def run_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     """Carry the plan out, print tables and findings; the exit code says how it went."""
     plan, machine, make_backend = planned(arguments, workspace)
     if not plan.jobs:
-        return _nothing_to_do(arguments, workspace, plan)
+        return _nothing_to_do(arguments, plan)
     from matrix.board import make_board
     from matrix.running import as_json, run_plan
 
@@ -46,18 +46,21 @@ def run_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     return _exit_code(arguments.fail_on, result, plan)
 
 
-def _nothing_to_do(arguments: argparse.Namespace, workspace: Workspace, plan: "Plan") -> int:
+def _nothing_to_do(arguments: argparse.Namespace, plan: "Plan") -> int:
     """Everything is fresh: say so for each, without loading pandas."""
     if arguments.json:
         from matrix.running import as_json
 
         print_json(as_json(None, plan))
     for fresh in () if arguments.json else plan.fresh:
-        entry = fresh.entry
-        print(fresh_line(entry.cell, entry.execution, entry.suite, entry.run))
-    tables = workspace.store.local / "tables" / "README.md"
-    print(f"nothing to do: {len(plan.fresh)} suite(s) are fresh. Tables: {tables} or "
-          "`python -m matrix report`; `--rerun all` runs them again", file=sys.stderr)  # fmt: skip
+        print(fresh_line(fresh.entry))
+    absent = sum(fresh.entry.verdict == "no-runner" for fresh in plan.fresh)
+    without = f", {absent} have no runner here" if absent else ""
+    print(
+        f"nothing to do: {len(plan.fresh) - absent} suite(s) are fresh{without}; `python -m "
+        "matrix report` shows their tables, `--rerun all` runs them again",
+        file=sys.stderr,
+    )
     if arguments.fail_on == "any" and any(is_bad(f.entry.counts) for f in plan.fresh):
         return errors.NEW_WRONG
     return errors.OK
@@ -83,7 +86,8 @@ def _print_findings(result: "RunResult") -> None:
         by_change.setdefault(finding.change, []).append(f"{where}: {finding.now}")
     for line in by_change.get("new", []):
         print(f"NEW    {line}", file=sys.stderr)
-    for line in by_change.get("gone", []):
-        print(f"gone   {line}", file=sys.stderr)
+    for change in ("gone", "now skipped", "missing"):
+        for line in by_change.get(change, []):
+            print(f"{change}   {line}".rstrip(": "), file=sys.stderr)
     counts = ", ".join(f"{len(lines)} {change}" for change, lines in by_change.items())
     print(f"wrong results: {counts or 'none'}", file=sys.stderr)

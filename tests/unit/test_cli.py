@@ -79,7 +79,7 @@ def test_a_second_run_does_nothing_and_says_why(replay, outcome):
     assert done.out.startswith(
         "fresh  torch2.6.0-cpu-py3.11 replay-cpu feature: recipe unchanged since 2"
     )
-    assert done.err.startswith("nothing to do: 1 suite(s) are fresh. Tables: ")
+    assert done.err.startswith("nothing to do: 1 suite(s) are fresh; `python -m matrix report`")
 
 
 def test_a_fresh_failure_still_ends_1_where_any_failure_does(replay, outcome):
@@ -115,7 +115,7 @@ def test_a_cell_without_a_device_is_a_row_and_not_run_again(run_cli, matrix_file
     assert done.code == errors.OK
     assert "no rocm device on runner `local`" in done.out
     again = run_cli(*arguments)
-    assert again.out.startswith("fresh  torch2.6.0-rocm6.2.4-py3.11 replay-rocm feature")
+    assert again.out.startswith("no-runner  torch2.6.0-rocm6.2.4-py3.11 replay-rocm feature")
 
 
 def test_mistakes_of_the_file_end_2_with_all_of_them(run_cli, matrix_file):

@@ -31,7 +31,7 @@ def rows(verdict, **more):
         pytest.param("pass", "pass", None, id="still-passes"),
         pytest.param("pass", "infra", None, id="infra-is-no-finding"),
         pytest.param("pass", "not-run", None, id="not-run-is-no-finding"),
-        pytest.param("pass", "unsupported", None, id="a-refusal-is-no-wrong-result"),
+        pytest.param("pass", "unsupported", "now skipped", id="a-refusal-is-no-wrong-result"),
         pytest.param("pass", "", None, id="not-in-this-run"),
     ],
 )
@@ -41,8 +41,23 @@ def test_a_change_has_a_name(before, now, change):
 
 @pytest.mark.parametrize("axis", ["cell", "execution", "suite", "test"])
 def test_only_the_same_test_of_the_same_execution_is_compared(axis):
-    [finding] = compare(rows("pass", **{axis: "another"}), rows("fail"))
+    finding = compare(rows("pass", **{axis: "another"}), rows("fail"))[0]
     assert finding.change == "first-seen"
+
+
+def test_a_suite_that_worked_and_gets_no_further_is_new():
+    """Uninstallable today, or a file that no longer collects: compared with the day it worked."""
+    before = rows("pass", test="test_a.py::t")
+    for test, verdict in (("", "uninstallable"), ("test_a.py", "fail")):
+        found = compare(before, rows(verdict, test=test))
+        assert (found[0].change, found[0].before, found[0].now) == ("new", "pass", verdict)
+
+
+def test_a_test_that_is_gone_is_missing():
+    """Nothing disappears without a word."""
+    before = [*rows("pass", test="test_a.py::t"), *rows("pass", test="test_a.py::u")]
+    [finding] = compare(before, rows("pass", test="test_a.py::t"))
+    assert (finding.change, finding.test) == ("missing", "test_a.py::u")
 
 
 def test_a_finding_says_where_and_what():

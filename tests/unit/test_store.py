@@ -62,7 +62,7 @@ def test_an_interrupted_run_is_still_evidence(store):
         pytest.param({}, {"verdict": "infra"}, 0, id="infra-never-replaces-evidence"),
         pytest.param({}, {"counts": {"not-run": 3}}, 0, id="not-run-neither"),
         pytest.param({"verdict": "infra"}, {}, 1, id="evidence-replaces-infra"),
-        pytest.param({"verdict": "infra"}, {"verdict": "infra"}, 0, id="infra-after-infra"),
+        pytest.param({"verdict": "infra"}, {"verdict": "infra"}, 1, id="infra-after-infra"),
     ],
 )
 def test_the_newest_evidence_counts(store, first, then, newest, monkeypatch):
@@ -155,7 +155,8 @@ def test_an_unfinished_run_cannot_be_published(store):
     with pytest.raises(InputError) as caught:
         store.publish(store.run(bundle.id))
     assert str(caught.value) == (
-        f"run `{bundle.id}` was interrupted\n  - publish a finished run, or run again first"
+        f"run `{bundle.id}` is not whole\n  - publish a run that came to its end; "
+        "`python -m matrix run` does the rest"
     )
 
 
