@@ -255,6 +255,12 @@ def select(cells: Iterable[Cell], selections: Iterable[str]) -> tuple[Cell, ...]
 
     Raises `InputError` for selections that cannot be read, all at once.
     """
+    chosen = any_of(selections)
+    return tuple(cell for cell in cells if chosen(cell.fields))
+
+
+def any_of(selections: Iterable[str]) -> Predicate:
+    """One predicate for several selections; raises `InputError` as `select` does."""
     predicates: list[Predicate] = []
     problems: list[str] = []
     for text in selections:
@@ -264,7 +270,7 @@ def select(cells: Iterable[Cell], selections: Iterable[str]) -> tuple[Cell, ...]
             problems.append(str(error))
     if problems:
         raise InputError("the selection cannot be read:", problems)
-    return tuple(c for c in cells if not predicates or any(p(c.fields) for p in predicates))
+    return lambda fields: not predicates or any(p(fields) for p in predicates)
 
 
 def parse_id(cell_id: str) -> tuple[str, str, str] | None:

@@ -11,8 +11,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -248,15 +247,19 @@ class Store:
         }
         return list(ran.values())
 
-    def rows(self, entries: Iterable[Entry]) -> list[Row]:
-        """The rows of these entries; a damaged file is skipped and its entry left without rows."""
+    def rows(
+        self, entries: Iterable[Entry], damaged: Callable[[Path], None] = lambda _path: None
+    ) -> list[Row]:
+        """The rows of these entries; a damaged file is skipped, and `damaged` is told."""
         rows: list[Row] = []
         for entry in entries:
             for folder in self.folders:
                 path = folder / entry.run / "cells" / "/".join(entry.key) / ROWS_FILE
                 if path.is_file():
-                    with suppress(OSError, ValueError, TypeError):  # Arrow's errors are ValueErrors
+                    try:
                         rows += read_rows(path)
+                    except (OSError, ValueError, TypeError):  # Arrow's errors are ValueErrors
+                        damaged(path)
                     break
         return rows
 

@@ -5,10 +5,14 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix import errors
+from matrix.accelerators import accelerator_of
+from matrix.cells import any_of, parse_id
 from matrix.cli.common import print_json
+from matrix.selection import Fields
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -24,9 +28,8 @@ def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
         entries = list(store.run(arguments.run).entries)
     else:
         entries = list((store.newest() or store.newest(published=True)).values())
-        if arguments.select:
-            chosen = {c.id for c in workspace.cells(workspace.profile("default"), arguments.select)}
-            entries = [entry for entry in entries if entry.cell in chosen]
+    chosen = any_of(arguments.select)
+    entries = [entry for entry in entries if chosen(_fields(entry))]
     if not entries:
         message = f"no results in `{workspace.results}` yet; `python -m matrix run` makes some"
         raise errors.NothingToRun(message)
@@ -37,6 +40,21 @@ def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     else:
         print_tables(arguments, workspace, entries)
     return errors.OK
+
+
+def _fields(entry: "Entry") -> Fields:
+    """What selections see of a result, also of a cell that today's matrix file no longer has."""
+    torch, variant, python = parse_id(entry.cell) or ("", "", "")
+    accelerator = accelerator_of(variant)
+    return {
+        "id": entry.cell,
+        "torch": torch,
+        "variant": variant,
+        "accelerator": accelerator.NAME if accelerator else "",
+        "python": python,
+        "device": entry.execution.rpartition("-")[2],
+        "companion": "",
+    }
 
 
 def _publish(arguments: argparse.Namespace, workspace: Workspace) -> int:
@@ -52,6 +70,14 @@ def _publish(arguments: argparse.Namespace, workspace: Workspace) -> int:
     return errors.OK
 
 
+def _complain(path: Path) -> None:
+    print(
+        f"matrix: `{path}` cannot be read, its results are left out; "
+        "`python -m matrix run --rerun all` measures them again",
+        file=sys.stderr,
+    )
+
+
 def print_tables(
     arguments: argparse.Namespace, workspace: Workspace, entries: Sequence["Entry"]
 ) -> None:
@@ -61,7 +87,7 @@ def print_tables(
 
     profile = workspace.profile(arguments.profile)
     made = shaping.build(
-        workspace.store.rows(entries),
+        workspace.store.rows(entries, _complain),
         excluded=workspace.expansion.excluded,
         baseline=workspace.baseline(profile, (entry.cell for entry in entries)),
     )

@@ -178,3 +178,13 @@ def test_published_runs_of_other_machines_make_nothing_fresh_here(store):
     assert store.newest() == {}
     assert list(store.newest(published=True).values()) == [entry]
     assert [run.id for run in store.runs()] == [bundle.id]
+
+
+def test_a_damaged_file_of_rows_is_told(store):
+    bundle = store.create({})
+    entry = keep(bundle)
+    path = bundle.path / "cells" / "/".join(entry.key) / "rows.parquet"
+    path.write_text("x")
+    told = []
+    assert store.rows([entry], told.append) == []
+    assert told == [path]
