@@ -1,15 +1,16 @@
 """`run`: carry out a plan into a bundle, judge it, and leave its tables."""
 
+import itertools
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from matrix import judge, resources
 from matrix.backends import Backend, Context
@@ -78,9 +79,8 @@ def run_plan(
     bundle = store.create({"file": workspace.file.name, **plan.as_json()})
     started = utc_now()
     runner = inventory.local
-    work = store.local / "work" / bundle.id
     entries: list[Entry] = []
-    with _work_folder(store, work):
+    with _work_folder(store) as work:
         context = Context(
             work=work,
             payload=_payload(work, plan),
@@ -157,36 +157,41 @@ def _end_processes_of(work: Path) -> None:
                 os.kill(int(environ.parent.name), signal.SIGKILL)
 
 
-class _work_folder:  # noqa: N801  a context manager
-    """A run's scratch folder, locked while the run lives; those of dead runs are removed."""
+@contextmanager
+def _work_folder(store: Store) -> Iterator[Path]:
+    """A scratch folder of this run's own, after those of dead runs were removed.
 
-    def __init__(self, store: Store, work: Path) -> None:
-        self.work = work
-        self.locks = store.local / "work"
-        self.lock = FileLock(self.locks / f"{work.name}.lock")
+    Folders are numbered and used again: uv remembers an interpreter by its path, and asking a new
+    one costs a tenth of a second. A run holds its folder's lock while it lives.
+    """
+    root = store.local / "work"
+    root.mkdir(parents=True, exist_ok=True)
+    for folder in filter(Path.is_dir, root.iterdir()):
+        _reap(folder)
+    locks = (FileLock(root / f"{number}.lock", timeout=0) for number in itertools.count())
+    held = next(filter(_acquired, locks))
+    work = Path(held.lock_file).with_suffix("")
+    try:
+        work.mkdir(exist_ok=True)
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        held.release()
 
-    def __enter__(self) -> None:
-        self.locks.mkdir(parents=True, exist_ok=True)
-        for path in self.locks.iterdir():
-            if path.is_dir():
-                self._reap(path)
-        self.lock.acquire()
-        self.work.mkdir()
 
-    def _reap(self, path: Path) -> None:
-        lock = FileLock(self.locks / f"{path.name}.lock", timeout=0)
-        try:
-            with lock:
-                _end_processes_of(path)
-                shutil.rmtree(path, ignore_errors=True)
-        except Timeout:
-            return
-        Path(lock.lock_file).unlink(missing_ok=True)
+def _reap(work: Path) -> None:
+    """Remove what a dead run left, its processes among it; a living run holds its lock."""
+    with suppress(Timeout), FileLock(work.with_suffix(".lock"), timeout=0):
+        _end_processes_of(work)
+        shutil.rmtree(work, ignore_errors=True)
 
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self.work, ignore_errors=True)
-        self.lock.release()
-        Path(self.lock.lock_file).unlink(missing_ok=True)
+
+def _acquired(lock: BaseFileLock) -> bool:
+    try:
+        lock.acquire()
+    except Timeout:
+        return False
+    return True
 
 
 def as_json(result: RunResult | None, plan: Plan) -> dict[str, object]:

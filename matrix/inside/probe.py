@@ -58,8 +58,6 @@ def write(path: str, identity: Identity) -> None:
     with open(part, "w", encoding="utf-8") as file:
         json.dump(identity, file, indent=1, sort_keys=True)
         file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
     os.replace(part, path)
 
 
@@ -104,7 +102,7 @@ def of_torch(torch: ModuleType, packages: Dict[str, str], errors: List[str]) -> 
 
     version = torch.version
     hip = getattr(version, "hip", None)
-    driver = _driver(hip)
+    driver = _driver(hip) if hip or version.cuda else {}
     return {
         "torch": str(torch.__version__),
         "torch_file": torch.__file__,

@@ -92,9 +92,15 @@ class Child:
         self._relay.start()
 
     def wait(self, seconds: float) -> int | None:
-        """Its return code (negative: the signal), or nothing if it still runs after ``seconds``."""
+        """Its return code (negative: the signal), or nothing if it still runs after ``seconds``.
+
+        The end of its output tells of its end at once; `subprocess` alone would look only now and
+        then.
+        """
+        until = time.monotonic() + seconds
+        self._relay.join(seconds)
         try:
-            return self._process.wait(seconds)
+            return self._process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             return None
 

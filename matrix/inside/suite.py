@@ -115,7 +115,8 @@ class Suite:
                 "signal": signal_name(code),
                 "why": why,
                 "seconds": round(time.monotonic() - child.started, 3),
-            }
+            },
+            sync=False,
         )
 
 

@@ -14,27 +14,39 @@ def store(tmp_path):
     return Store(tmp_path / "results")
 
 
-def test_a_scratch_folder_lives_as_long_as_its_run(store):
-    work = store.local / "work" / "run-1"
-    with running._work_folder(store, work):
-        assert work.is_dir()
-    assert list((store.local / "work").iterdir()) == []
+def folders(store):
+    return sorted(path.name for path in (store.local / "work").iterdir() if path.is_dir())
+
+
+def test_a_scratch_folder_lives_as_long_as_its_run_and_is_used_again(store):
+    with running._work_folder(store) as first:
+        assert first.is_dir()
+    assert folders(store) == []
+    with running._work_folder(store) as second:
+        assert second == first, "uv knows the interpreters in it"
+
+
+def test_runs_at_the_same_time_have_folders_of_their_own(store):
+    with running._work_folder(store) as first, running._work_folder(store) as second:
+        assert first != second
+        assert folders(store) == sorted([first.name, second.name])
 
 
 def test_a_failed_run_leaves_no_scratch_folder(store):
-    work = store.local / "work" / "run-1"
-    with pytest.raises(ZeroDivisionError), running._work_folder(store, work):
+    with pytest.raises(ZeroDivisionError), running._work_folder(store) as work:
         (work / "env").touch(mode=1 // 0)
-    assert list((store.local / "work").iterdir()) == []
+    assert folders(store) == []
 
 
 def test_scratch_folders_of_dead_runs_are_reaped_and_those_of_living_ones_are_not(store):
     """A dead run's lock is free: the kernel let go of it."""
     folder = store.local / "work"
-    for name in ("dead", "alive"):
+    for name in ("0", "1", "2"):
         (folder / name / "jobs").mkdir(parents=True)
-    with FileLock(folder / "alive.lock"), running._work_folder(store, folder / "new"):
-        assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["alive", "new"]
+    with FileLock(folder / "1.lock"), running._work_folder(store) as work:
+        assert work.name == "0"
+        assert not (work / "jobs").exists(), "what the dead run left is gone"
+        assert folders(store) == ["0", "1"]
 
 
 def test_what_travels_into_a_cell_is_the_inside_and_the_suites_that_run(tmp_path):
