@@ -25,7 +25,7 @@ _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _CLAUSE = r" ?(?:===?|~=|!=|[<>]=?) ?[0-9A-Za-z.*+!_-]+"
 _PATTERNS: Mapping[str, re.Pattern[str]] = {
     "torch": re.compile(_VERSION, re.ASCII),
-    "variant": re.compile(r"cpu|(?:cu|rocm)\d+(?:\.\d+)*", re.ASCII),
+    "variant": re.compile(r"cpu|cu\d{2,}|rocm\d+(?:\.\d+)+", re.ASCII),
     "python": re.compile(r"3\.\d{1,2}t?", re.ASCII),
     "image": re.compile(
         rf"(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::\d{{1,5}})?/)?{_COMPONENT}(?:/{_COMPONENT})*"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from matrix.cells import Cell, expand
@@ -210,6 +210,8 @@ MEAN = "\n\r\t\x0b\x0c\x1c\x85\u2028\\'\"`$(){}#;&|<> aRUN0=."
     ),
     evil=st.text(MEAN, min_size=1) | st.text(min_size=1),
 )
+@example(field="variant", start="", evil="rocm7")
+@example(field="variant", start="cu126", evil=".0")
 def test_no_value_changes_what_a_dockerfile_does(field: str, start: str, evil: str) -> None:
     """Whatever a value holds, it is refused, or it stays in the one place it was meant for."""
     value = start + evil
