@@ -16,6 +16,7 @@ MAX_FILE = 64 * 1024 * 1024
 MAX_LINE = 128 * 1024
 MAX_TEXT = 2000
 MAX_SAMPLES = 100_000
+MAX_BYTES = 1 << 50
 _PROBE_TEXT = ("torch", "python", "accelerator", "device", "cuda", "hip", "rocm", "driver")
 
 
@@ -94,6 +95,7 @@ def read_suite(folder: Path, base: Mapping[str, Any]) -> Reading:
                 "verdict": "crash" if ran else "not-run",
                 "reason": "its process left no outcome" if ran else "the suite ended before it",
             }
+    base = {**base, "peak_rss": _size(end.get("peak_rss")) if end else None}
     rows = [_outcome_row(event, base) for event in outcomes.values()]
     passed = {test for test, event in outcomes.items() if event["verdict"] == "pass"}
     rows += _metric_rows(metrics, passed, base, complaints)
@@ -154,6 +156,12 @@ def _number(value: object) -> float | None:
         return float(value) if math.isfinite(value) else None
     except OverflowError:  # JSON has integers of any size
         return None
+
+
+def _size(value: object) -> int | None:
+    """Bytes; None for what no machine can have."""
+    number = _number(value)
+    return int(number) if number is not None and 0 <= number < MAX_BYTES else None
 
 
 def _params(value: object) -> str:

@@ -44,7 +44,8 @@ class Row:
     """One line of the long table: a test's outcome, one metric, or a cell that got no further.
 
     A metric row has a `metric` and no verdict; a cell-level row has no `test`. `samples` are in
-    `unit`, `duration` in seconds, sizes in bytes, `power_limit` in watts, `time` in UTC.
+    `unit`, `duration` in seconds, sizes in bytes (`peak_rss` is that of the suite's largest process),
+    `power_limit` in watts, `time` in UTC.
     """
 
     schema: int = SCHEMA
@@ -68,6 +69,7 @@ class Row:
     provision: str = ""
     install_bytes: int | None = None
     image_bytes: int | None = None
+    peak_rss: int | None = None
     suite: str = ""
     test: str = ""
     feature: str = ""

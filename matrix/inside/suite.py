@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 import time
 from typing import TYPE_CHECKING, Dict, List
@@ -45,7 +46,10 @@ class Suite:
     def run(self) -> None:
         """Run it all; the last event says how it ended."""
         status, reason = self.execute()
-        self.events.write({"event": "end", "status": status, "reason": reason, "at": time.time()})
+        # of the largest process among all that the suite started; Linux counts in KiB
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        end: Event = {"event": "end", "status": status, "reason": reason, "at": time.time()}
+        self.events.write({**end, "peak_rss": peak})
         self.log.close()
 
     def execute(self) -> tuple[str, str]:

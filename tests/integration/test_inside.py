@@ -548,6 +548,14 @@ def test_commands(supervise: Callable[..., Ran], command: str, verdict: str, rea
     assert ran.reason("command") == reason
 
 
+def test_the_largest_process_of_a_suite_is_known(supervise: Callable[..., Ran]) -> None:
+    """Its resident memory at its peak, in bytes; a grandchild counts as well."""
+    code = "x = bytearray(200 << 20)"
+    ran = supervise(kind="command", command=["sh", "-c", f"{sys.executable} -c '{code}'; true"])
+
+    assert 200 << 20 < ran.end["peak_rss"] < 400 << 20
+
+
 @pytest.mark.parametrize("how", ["tether", "SIGTERM", "SIGKILL"])
 def test_nothing_outlives_the_orchestrator(tmp_path: Path, how: str) -> None:
     """When standard input closes, or the supervisor is killed, the test goes too."""

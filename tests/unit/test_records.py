@@ -46,6 +46,15 @@ def test_outcomes_become_rows(tmp_path):
     assert (reading.counts, reading.complaints, reading.complete) == ({"pass": 1}, (), True)
 
 
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [(3 << 30, 3 << 30), (None, None), ("much", None), (-1, None), (1e300, None), (10**400, None)],
+)
+def test_a_suite_says_how_much_memory_its_largest_process_had(tmp_path, told, kept):
+    [row] = write(tmp_path, passed(), {**END, "peak_rss": told}).rows
+    assert row.peak_rss == kept
+
+
 def test_a_test_that_started_and_never_ended_crashed_and_the_rest_never_ran(tmp_path):
     reading = write(
         tmp_path,
