@@ -44,7 +44,7 @@ class Row:
     """One line of the long table: a test's outcome, one metric, or a cell that got no further.
 
     A metric row has a `metric` and no verdict; a cell-level row has no `test`. `samples` are in
-    `unit`, `duration` in seconds, sizes in bytes (`peak_rss` is that of the suite's largest process),
+    `unit`, `duration` in seconds, sizes in bytes (`peak_rss` is of the suite's largest process),
     `power_limit` in watts, `time` in UTC.
     """
 
