@@ -6,7 +6,7 @@ from pathlib import Path
 from matrix import resources
 from matrix.cells import Cell
 from matrix.errors import InputError
-from matrix.execution import probed_variant
+from matrix.identity import probed_variant
 from matrix.process import cell_environment, run
 from matrix.records import read_probe
 from matrix.workspace import Workspace

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
@@ -17,10 +18,10 @@ from matrix.backends import Backend, Context
 from matrix.backends.host import HostBackend
 from matrix.backends.replay import ReplayBackend
 from matrix.backends.venv import VenvBackend
-from matrix.dispatch.local import Turns, run_jobs
-from matrix.execution import Site, Watcher, carry_out
+from matrix.dispatch.local import Post, Turns, run_jobs
+from matrix.execution import Site, Watcher, abandon, carry_out
 from matrix.judge import Finding
-from matrix.plan import Job, Plan
+from matrix.plan import Plan
 from matrix.redact import Redactor
 from matrix.runners import Inventory
 from matrix.schema import BUILTIN_SUITES
@@ -100,10 +101,8 @@ def run_plan(
             redactor=redactor,
         )
 
-        def job(item: Job) -> list[Entry]:
-            return carry_out(item, site)
-
-        entries = run_jobs(plan.jobs, job, slots=plan.slots, stop=workspace.stop)
+        post = Post(slots=plan.slots, carry_out=lambda job: carry_out(job, site))
+        entries = run_jobs(plan.jobs, [post], partial(abandon, site=site), stop=workspace.stop)
     interrupted = workspace.stop.is_set()
     bundle.finish(
         {

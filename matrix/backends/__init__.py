@@ -20,6 +20,10 @@ class CellFailed(Exception):  # noqa: N818  it carries a verdict
         self.reason = reason
 
 
+class RunnerLost(Exception):  # noqa: N818  it is nobody's mistake
+    """The machine or engine that carried a job out went away; another one may do it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
     """What a backend may use: where to work, the clean environment, and when to stop.
@@ -46,7 +50,7 @@ class Environment:
 
 
 class Backend(Protocol):
-    """Makes a cell, enters it, and takes it down; raises `CellFailed` and `Stopped`."""
+    """Makes a cell, enters it, and takes it down; raises `CellFailed`, `RunnerLost`, `Stopped`."""
 
     name: str
 

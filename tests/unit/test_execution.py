@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from matrix.backends import CellFailed, Environment
+from matrix.backends import CellFailed, Environment, RunnerLost
 from matrix.cells import Cell
 from matrix.definition import Suite
-from matrix.execution import Site, carry_out, identity, probed_variant
+from matrix.execution import Site, Unfinished, abandon, carry_out
+from matrix.identity import identity, probed_variant
 from matrix.plan import Job, SuiteRun
 from matrix.process import Stopped
 from matrix.store import Store
@@ -127,6 +128,26 @@ def test_a_suite_that_cannot_be_run_does_not_take_the_others_along(site):
     assert (one.verdict, one.counts) == ("crash", {"crash": 1})
     assert (two.verdict, two.counts) == ("", {"pass": 1})
     assert two.reason == "the suite ended without its closing line"
+
+
+def test_a_lost_runner_leaves_what_finished_and_says_what_is_left(site):
+    def suite(run, out):
+        if run.suite.name == "two":
+            raise RunnerLost("the engine went away")
+        (out / "outcomes.jsonl").write_text('{"event": "outcome", "id": "t", "verdict": "pass"}')
+
+    here = site(Fake(suite=suite))
+    with pytest.raises(Unfinished, match="the engine went away") as lost:
+        carry_out(job_of("one", "two", "three"), here)
+    assert [entry.suite for entry in lost.value.done] == ["one"]
+    assert [run.suite.name for run in lost.value.rest.suites] == ["two", "three"]
+    folder = here.bundle.path / "cells" / CELL.id / "venv-cpu"
+    assert [path.name for path in folder.iterdir()] == ["one"]
+    entries = abandon(lost.value.rest, "no engine is left", here)
+    assert [(e.suite, e.verdict, e.reason) for e in entries] == [
+        ("two", "infra", "no engine is left"),
+        ("three", "infra", "no engine is left"),
+    ]
 
 
 def test_a_stopped_suite_leaves_nothing_half_done(site):

@@ -1,0 +1,107 @@
+"""What a suite of an execution left, as rows and an entry: shared fields, waivers, summary."""
+
+import datetime
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from matrix.backends import CellFailed, Environment
+from matrix.definition import Waiver
+from matrix.locks import evidence_hash
+from matrix.plan import Job, SuiteRun
+from matrix.records import Reading
+from matrix.rows import BAD, NOT_EVIDENCE, WAIVED, Row
+from matrix.store import Entry
+
+
+def reading_of(failure: CellFailed, base: Mapping[str, Any]) -> Reading:
+    """One cell-level row: the cell got no further."""
+    row = Row(**{**base, "verdict": failure.verdict, "reason": failure.reason})
+    return Reading(rows=(row,), counts={failure.verdict: 1}, complaints=(), complete=True)
+
+
+def waive(reading: Reading, waivers: Sequence[Waiver]) -> Reading:
+    """Mark wrong results that the user accepts; they keep their verdict and count as `waived`."""
+    rows = []
+    for row in reading.rows:
+        reason = next((w.reason for w in waivers if fnmatchcase(row.feature, w.feature)), "")
+        if reason and row.verdict in BAD:
+            rows.append(replace(row, waiver=reason, reason=f"{row.reason} [waived: {reason}]"))
+        else:
+            rows.append(row)
+    counts = Counter(WAIVED if row.waiver else row.verdict for row in rows if row.verdict)
+    return replace(reading, rows=tuple(rows), counts=dict(counts))
+
+
+def make_entry(
+    job: Job,
+    run: SuiteRun,
+    started: datetime.datetime,
+    seconds: float,
+    reading: Reading,
+    base: Mapping[str, Any],
+) -> Entry:
+    """Sum up a suite; `seconds` is what its tests took, wall."""
+    cell_level = [row for row in reading.rows if not row.test]
+    verdict = cell_level[0].verdict if cell_level else ""
+    reason = cell_level[0].reason if cell_level else ""
+    if not reading.complete and verdict not in NOT_EVIDENCE:
+        reason = reason or "the suite ended without its closing line"
+    return Entry(
+        run=str(base["run"]),
+        cell=job.cell.id,
+        execution=job.execution,
+        suite=run.suite.name,
+        recipe=run.recipe,
+        evidence=str(base["evidence"]),
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(seconds, 3),
+        verdict=verdict,
+        reason=reason or "; ".join(reading.complaints),
+        counts=reading.counts,
+        provision=str(base["provision"]),
+        complaints=reading.complaints,
+    )
+
+
+def base_fields(
+    job: Job,
+    run: SuiteRun,
+    run_id: str,
+    environment: Environment | None,
+    probe: Mapping[str, Any],
+    started: datetime.datetime,
+) -> dict[str, Any]:
+    """The fields that all rows of one suite of one execution share."""
+    cell = job.cell
+    devices = probe.get("devices") or [{}]
+    cpu = probe.get("cpu") or {}
+    model = devices[0].get("name") if cell.device != "cpu" else cpu.get("model")
+    driver = str(probe.get("driver") or "") if cell.device != "cpu" else ""
+    lock = environment.lock if environment else ""
+    seen = {k: probe.get(k) for k in ("python", "torch", "driver", "devices", "cpu", "compiler")}
+    return {
+        "run": run_id,
+        "time": started.isoformat(timespec="seconds"),
+        "cell": cell.id,
+        "torch": cell.torch,
+        "variant": cell.variant,
+        "accelerator": cell.accelerator,
+        "python": cell.python,
+        "companions": ";".join(cell.companions),
+        "execution": job.execution,
+        "backend": job.backend,
+        "runner": job.runner,
+        "device": cell.device,
+        "device_model": str(model or ""),
+        "driver": driver,
+        "power_limit": probe.get("power_limit_w"),
+        "recipe": run.recipe,
+        "evidence": evidence_hash(lock, json.dumps(seen, sort_keys=True, default=str)),
+        "provision": environment.provision if environment else "",
+        "install_bytes": environment.install_bytes if environment else None,
+        "suite": run.suite.name,
+    }
