@@ -114,15 +114,20 @@ def read_config(env: Mapping[str, str], files: list[Path] | None = None) -> Inde
     for host in settings.get("trusted-host", ()):
         arguments += ["--allow-insecure-host", host]
     extra = {"UV_PYTHON_DOWNLOADS": env.get("UV_PYTHON_DOWNLOADS", "never")}
+    # pip's own setting replaces the default bundle; requests' variables serve where it has none
+    # (https://pip.pypa.io/en/stable/topics/https-certificates/); uv reads SSL_CERT_FILE alone
+    bundles = (first.get("cert"), env.get("REQUESTS_CA_BUNDLE"), env.get("CURL_CA_BUNDLE"))
+    if bundle := next(filter(None, bundles), None):
+        extra["SSL_CERT_FILE"] = bundle
     for option, names in {
-        "cert": ("SSL_CERT_FILE",),
         "client-cert": ("SSL_CLIENT_CERT",),
-        "proxy": ("HTTPS_PROXY", "HTTP_PROXY"),
-        "timeout": ("UV_HTTP_TIMEOUT",),
+        "proxy": ("HTTPS_PROXY", "HTTP_PROXY"),  # --proxy makes pip ignore these variables
     }.items():
         for name in names:
-            if option in first and not env.get(name):
+            if option in first:
                 extra[name] = first[option]
+    if "timeout" in first and not env.get("UV_HTTP_TIMEOUT"):
+        extra["UV_HTTP_TIMEOUT"] = first["timeout"]
     return IndexConfig(arguments=tuple(arguments), env=extra, origin=tuple(origin))
 
 

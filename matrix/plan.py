@@ -194,7 +194,7 @@ def make_plan(
             for suite in shared:
                 wanted = recipe(cell, suite, backend, runner, own)
                 entry = known.get((cell.id, execution, suite.name))
-                why = _why(entry, wanted, rerun, refusal)
+                why = _why(entry, suite, wanted, rerun, refusal)
                 if not why and entry:
                     fresh.append(Fresh(cell=cell, entry=entry))
                     continue
@@ -226,7 +226,7 @@ def _refusal(cell: Cell, runner: RunnerInfo) -> str:
     ) if cell.device == cell.accelerator else ""  # fmt: skip
 
 
-def _why(entry: Entry | None, wanted: str, rerun: Rerun, refusal: str) -> str:
+def _why(entry: Entry | None, suite: Suite, wanted: str, rerun: Rerun, refusal: str) -> str:
     """Why a suite runs; "" where its evidence is fresh."""
     if entry is None:
         return "new"
@@ -237,6 +237,11 @@ def _why(entry: Entry | None, wanted: str, rerun: Rerun, refusal: str) -> str:
     if entry.verdict == "no-runner":
         return "" if refusal else "a runner is there now"
     if not entry.is_complete:
+        if entry.counts.get("not-run") and entry.seconds >= suite.timeout:
+            return (
+                f"its deadline of {suite.timeout:g} s ended it last time; "
+                f"raise `timeout` in [suites.{suite.name}]"
+            )
         return f"{entry.verdict or 'incomplete'} last time: {entry.reason}".rstrip(": ")
     bad = entry.verdict or any(
         v not in {"pass", "skip", "unsupported", WAIVED} for v in entry.counts

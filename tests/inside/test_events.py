@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from matrix.inside.events import (
@@ -19,9 +19,12 @@ from matrix.inside.events import (
     short_id,
 )
 
+# `st.text()` alone has no lone surrogates
+TEXT = st.text(st.characters(), max_size=20)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
 )
 
 
@@ -29,7 +32,10 @@ def refuse_constant(name: str) -> None:
     pytest.fail(f"{name} is no JSON")
 
 
-@given(st.dictionaries(st.text(max_size=20), VALUES))
+@given(st.dictionaries(TEXT, VALUES, max_size=4))
+@example({"nan": float("nan"), "infinite": [float("inf"), -float("inf")]})
+@example({"\ud800": "\udfff", "lines": "a\nb\r\u2028c\x00"})
+@example({"nested": {"a": [{"b": [[[{}]]]}]}, "large": 10**400})
 def test_any_event_is_one_strict_line(event: dict[str, object]) -> None:
     """NaN, infinities, lone surrogates and line breaks included."""
     line = encode(event)

@@ -53,9 +53,34 @@ def test_certificates_proxy_and_timeout_become_variables(tmp_path):
     }
 
 
-def test_a_variable_that_is_already_set_is_left_alone(tmp_path):
-    found = config("[global]\ncert = /c.pem", tmp_path, SSL_CERT_FILE="/mine.pem")
-    assert "SSL_CERT_FILE" not in found.env
+@pytest.mark.parametrize(
+    ("text", "env", "bundle"),
+    [
+        pytest.param("[global]\ncert = /conf", {"SSL_CERT_FILE": "/ssl"}, "/conf", id="pip-conf"),
+        pytest.param("[global]\ncert = /conf", {"PIP_CERT": "/pip"}, "/pip", id="pip-variable"),
+        pytest.param("", {"PIP_CERT": "/pip", "SSL_CERT_FILE": "/ssl",
+                          "REQUESTS_CA_BUNDLE": "/requests"}, "/pip", id="pips-own-first"),
+        pytest.param("", {"SSL_CERT_FILE": "/ssl", "REQUESTS_CA_BUNDLE": "/requests",
+                          "CURL_CA_BUNDLE": "/curl"}, "/requests", id="requests-then"),
+        pytest.param("", {"CURL_CA_BUNDLE": "/curl"}, "/curl", id="curl"),
+        pytest.param("", {"SSL_CERT_FILE": "/ssl"}, None, id="what-uv-reads-itself"),
+    ],
+)  # fmt: skip
+def test_the_certificates_that_pip_would_take_win(tmp_path, text, env, bundle):
+    """As pip documents it; uv reads SSL_CERT_FILE alone."""
+    assert config(text, tmp_path, **env).env.get("SSL_CERT_FILE") == bundle
+
+
+def test_pips_proxy_and_client_certificate_win_over_the_environments(tmp_path):
+    text = "[global]\nproxy = http://pip:1\nclient-cert = /pip.pem"
+    others = {"HTTPS_PROXY": "http://env:2", "SSL_CLIENT_CERT": "/env.pem"}
+    found = config(text, tmp_path, **others).env
+    assert (found["HTTPS_PROXY"], found["SSL_CLIENT_CERT"]) == ("http://pip:1", "/pip.pem")
+
+
+def test_uvs_own_timeout_is_left_alone(tmp_path):
+    found = config("[global]\ntimeout = 9", tmp_path, UV_HTTP_TIMEOUT="60")
+    assert "UV_HTTP_TIMEOUT" not in found.env
 
 
 def test_variables_win_over_files(tmp_path):
