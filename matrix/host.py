@@ -1,6 +1,8 @@
 """Which cell an existing interpreter is, for the `host` backend."""
 
+import hashlib
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from matrix import resources
@@ -14,7 +16,15 @@ from matrix.workspace import Workspace
 PROBE_TIMEOUT = 180.0
 
 
-def cell_of(python: Path, workspace: Workspace) -> Cell:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Host:
+    """An existing interpreter: the cell it is, and a hash of where it lies and what it holds."""
+
+    cell: Cell
+    identity: str
+
+
+def look_at(python: Path, workspace: Workspace) -> Host:
     """Probe an interpreter; raises `InputError` where it has no working torch or no pytest."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "probe.json"
@@ -41,9 +51,14 @@ def cell_of(python: Path, workspace: Workspace) -> Cell:
     if problems:
         raise InputError(f"`{python}` cannot be a cell:", problems)
     version = ".".join(str(probe["python"]).split(".")[:2])
-    return Cell(
+    cell = Cell(
         torch=str(probe["torch"]).partition("+")[0],
         variant=probed_variant(probe),
         python=version + ("t" if probe.get("free_threaded") else ""),
         device=probe["device"],
     )
+    # an environment's python is a link to another's: both the folder and the target say which
+    place = [str(python.parent.resolve() / python.name), str(python.resolve()), probe["python"]]
+    packages = sorted((probe.get("packages") or {}).items())
+    identity = hashlib.sha256(repr((place, packages)).encode()).hexdigest()[:16]
+    return Host(cell=cell, identity=identity)

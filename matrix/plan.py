@@ -124,8 +124,13 @@ def recipe(
     backend: str,
     runner: RunnerInfo,
     waivers: Sequence[Waiver] = (),
+    origin: str = "",
 ) -> str:
-    """Hash of all that is known before planning; it decides whether a result is fresh."""
+    """Hash of all that is known before planning; it decides whether a result is fresh.
+
+    `origin` is the identity of an environment that is not made from pins: an interpreter with
+    its packages, a recording.
+    """
     if suite.name in BUILTIN_SUITES:
         sources: tuple[Path, ...] = (resources.suite_tests(suite.name),)
     else:
@@ -134,6 +139,7 @@ def recipe(
         cell.id,
         cell.device,
         backend,
+        origin,
         *requirements_of(cell, (suite,)),
         suite.source,
         *suite.command,
@@ -174,6 +180,7 @@ def make_plan(
     known: Mapping[tuple[str, str, str], Entry],
     *,
     backend: BackendName,
+    origin: str = "",
     excluded: tuple[Excluded, ...] = (),
     rerun: Rerun = "stale",
     waivers: Sequence[Waiver] = (),
@@ -192,7 +199,7 @@ def make_plan(
         for environment, shared in groups.items():
             runs = []
             for suite in shared:
-                wanted = recipe(cell, suite, backend, runner, own)
+                wanted = recipe(cell, suite, backend, runner, own, origin)
                 entry = known.get((cell.id, execution, suite.name))
                 why = _why(entry, suite, wanted, rerun, refusal)
                 if not why and entry:
@@ -237,16 +244,19 @@ def _why(entry: Entry | None, suite: Suite, wanted: str, rerun: Rerun, refusal: 
     if entry.verdict == "no-runner":
         return "" if refusal else "a runner is there now"
     if not entry.is_complete:
-        if entry.counts.get("not-run") and entry.seconds >= suite.timeout:
-            return (
-                f"its deadline of {suite.timeout:g} s ended it last time; "
-                f"raise `timeout` in [suites.{suite.name}]"
-            )
-        return f"{entry.verdict or 'incomplete'} last time: {entry.reason}".rstrip(": ")
+        return _unfinished(entry, suite)
     bad = entry.verdict or any(
         v not in {"pass", "skip", "unsupported", WAIVED} for v in entry.counts
     )
     return "failed last time" if rerun == "failed" and bad else ""
+
+
+def _unfinished(entry: Entry, suite: Suite) -> str:
+    """Why there is no evidence on every test; with the same deadline it would end so again."""
+    if entry.counts.get("not-run") and entry.seconds >= suite.timeout:
+        deadline = f"its deadline of {suite.timeout:g} s ended it last time"
+        return f"{deadline}; raise `timeout` in [suites.{suite.name}]"
+    return f"{entry.verdict or 'incomplete'} last time: {entry.reason}".rstrip(": ")
 
 
 def _estimate(

@@ -1,5 +1,6 @@
 """`replay`: recorded artefacts go through the same stages; for demos, tests and report work."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,16 @@ from matrix.plan import Job, SuiteRun
 from matrix.store import ENTRY_FILE, ROWS_FILE
 
 _DERIVED = {ENTRY_FILE, ROWS_FILE}
+
+
+def identity(recording: Path) -> str:
+    """What a recording says; a replay of it says the same."""
+    found = {}
+    for path in recording.glob("cells/*/*/*/outcomes.jsonl"):
+        cell, execution, suite, _ = path.parts[-4:]
+        device = execution.rpartition("-")[2]
+        found[cell, device, suite] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()[:16]
 
 
 class ReplayBackend:

@@ -2,16 +2,17 @@
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matrix.cells import select
+from matrix.cells import any_of, select
+from matrix.definition import Profile
 from matrix.errors import InputError, NothingToRun
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
-    from matrix.plan import BackendName, Plan
+    from matrix.plan import Plan
     from matrix.runners import Inventory
     from matrix.running import MakeBackend
     from matrix.store import Entry
@@ -22,58 +23,97 @@ def print_json(data: object) -> None:
     print(json.dumps(data, indent=1, default=str))
 
 
+def check(arguments: argparse.Namespace, workspace: Workspace) -> None:
+    """Raise one `InputError` for all mistakes of the command line and of the matrix file."""
+    found = []
+    for one in _checks(arguments, workspace):
+        try:
+            one()
+        except InputError as error:
+            found.append(error)
+    if len(found) == 1:
+        raise found[0]
+    problems = [f"{error.title.removesuffix(':')}: {p}" for error in found for p in error.problems]
+    if problems:
+        raise InputError(f"the command has {len(problems)} mistakes:", problems)
+
+
+def _checks(arguments: argparse.Namespace, workspace: Workspace) -> Iterator[Callable[[], object]]:
+    if "backend" in arguments:
+        yield from (lambda e=error: _raise(e) for error in _options(arguments))
+        if arguments.backend == "replay":
+            yield lambda: _recording(arguments, workspace)
+    yield lambda: any_of(arguments.select)
+    try:
+        known = workspace.definition.profiles
+    except InputError as error:
+        file = error
+        yield lambda: _raise(file)
+        return
+    yield lambda: workspace.profile(arguments.profile)
+    chosen = known.get(arguments.profile, Profile(name=arguments.profile))
+    yield lambda: workspace.suites(chosen, getattr(arguments, "suite", ()))
+
+
+def _raise(error: InputError) -> None:
+    raise error
+
+
+def _options(arguments: argparse.Namespace) -> Iterator[InputError]:
+    """Options that do not go together."""
+    for option, backend in (("python", "host"), ("recording", "replay")):
+        if getattr(arguments, option) is not None and arguments.backend != backend:
+            yield InputError(f"`--{option}` needs `--backend {backend}`", ["name both or neither"])
+    if arguments.backend == "host" and arguments.python is None:
+        yield InputError("`--backend host` needs `--python`", ["name an interpreter with torch"])
+    if arguments.slots is not None and arguments.slots < 1:
+        yield InputError("--slots:", [f"at least 1, got {arguments.slots}"])
+
+
 def planned(
     arguments: argparse.Namespace, workspace: Workspace
 ) -> tuple["Plan", "Inventory", "MakeBackend"]:
-    """Make the plan of `plan` and `run`."""
-    from matrix.plan import make_plan
+    """Make the plan of `plan` and `run`; raises `InputError` with every mistake."""
+    from matrix import running
+    from matrix.plan import BackendName, make_plan
     from matrix.runners import inventory
 
-    for option, backend in (("python", "host"), ("recording", "replay")):
-        if getattr(arguments, option) is not None and arguments.backend != backend:
-            raise InputError(f"`--{option}` needs `--backend {backend}`", ["name both or neither"])
-    if arguments.slots is not None and arguments.slots < 1:
-        raise InputError("--slots:", [f"at least 1, got {arguments.slots}"])
+    check(arguments, workspace)
     profile = workspace.profile(arguments.profile)
     suites = workspace.suites(profile, arguments.suite)
-    name, make_backend = _backend(arguments, workspace)
-    if name == "host":
-        from matrix.host import cell_of
+    name: BackendName = "venv"
+    make_backend, origin = running.venv_backend(workspace), ""
+    if arguments.backend == "host":
+        from matrix.host import look_at
 
-        cell = cell_of(arguments.python, workspace)
-        cells = select((cell,), arguments.select)
+        host = look_at(arguments.python, workspace)
+        name, make_backend = "host", running.host_backend(arguments.python)
+        cells, origin = select((host.cell,), arguments.select), host.identity
         if not cells:
-            message = f"`{arguments.python}` is {cell.id}, which the selection leaves out"
+            message = f"`{arguments.python}` is {host.cell.id}, which the selection leaves out"
             raise NothingToRun(message)
     else:
         cells = workspace.cells(profile, arguments.select)
+    if arguments.backend == "replay":
+        from matrix.backends.replay import identity
+
+        recording = _recording(arguments, workspace)
+        name, make_backend = "replay", running.replay_backend(recording)
+        origin = identity(recording)
     machine = inventory(workspace.definition, arguments.slots)
     known = workspace.store.newest()
     plan = make_plan(
         cells, suites, machine, known,
-        backend=name, excluded=workspace.expansion.excluded,
+        backend=name, origin=origin, excluded=workspace.expansion.excluded,
         rerun=arguments.rerun, waivers=profile.waivers,
     )  # fmt: skip
     return plan, machine, make_backend
 
 
-def _backend(
-    arguments: argparse.Namespace, workspace: Workspace
-) -> tuple["BackendName", "MakeBackend"]:
-    from matrix import running
-
-    if arguments.backend == "host":
-        if arguments.python is None:
-            raise InputError(
-                "`--backend host` needs `--python`", ["name an interpreter with torch"]
-            )
-        return "host", running.host_backend(arguments.python)
-    if arguments.backend == "replay":
-        wanted = arguments.recording or "latest"
-        path = Path(wanted)
-        recording = path if path.is_dir() else workspace.store.run(wanted).path
-        return "replay", running.replay_backend(recording)
-    return "venv", running.venv_backend(workspace)
+def _recording(arguments: argparse.Namespace, workspace: Workspace) -> Path:
+    wanted = arguments.recording or "latest"
+    path = Path(wanted)
+    return path if path.is_dir() else workspace.store.run(wanted).path
 
 
 def fresh_line(entry: "Entry") -> str:

@@ -4,12 +4,13 @@ import argparse
 import sys
 
 from matrix import errors
-from matrix.cli.common import fresh_line, planned, print_json
+from matrix.cli.common import check, fresh_line, planned, print_json
 from matrix.workspace import Workspace
 
 
 def list_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     """Print the cells of a profile, and what is no cell."""
+    check(arguments, workspace)
     profile = workspace.profile(arguments.profile)
     if arguments.all and not arguments.select:
         cells = workspace.expansion.cells
@@ -70,6 +71,7 @@ def render_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     """Print or write Dockerfiles."""
     from matrix.render import render
 
+    check(arguments, workspace)
     profile = workspace.profile(arguments.profile)
     suites = workspace.suites(profile, ())
     texts = {

@@ -22,6 +22,20 @@ def _absolute(text: str) -> Path:
     return Path(text).absolute()
 
 
+class _Version(argparse.Action):
+    """`--version`: read only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib import metadata
+
+        try:
+            version = metadata.version("torch-matrix")
+        except metadata.PackageNotFoundError:
+            version = "of a checkout that is not installed"
+        print(f"torch-matrix {version}")
+        parser.exit()
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The command line; the README's help text is generated from it."""
     codes = "\n".join(f"  {code:<4} {meaning}" for code, meaning in errors.EXIT_CODES.items())
@@ -31,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=f"exit codes:\n{codes}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--file", type=Path, default=Path("matrix.toml"), help="the matrix file")
     common.add_argument("--results", type=Path, help="results folder (default: beside the file)")
@@ -78,7 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("report", report_command, [chosen], "print tables of all or of one run")
     sub.add_argument("run", nargs="?", help="a run id or `latest`; else the newest of every cell")
     sub.add_argument("--format", choices=("terminal", "markdown"), default="terminal")
-    sub.add_argument("--out", type=Path, help="also write README.md and CSV files to this folder")
+    sub.add_argument("--out", type=Path, help="write README.md and CSV files to this folder too")
     sub.add_argument("--publish", metavar="RUN", help="promote a run to the tracked results")
     sub = add("render", render_command, [chosen], "print or write the Dockerfiles of cells")
     sub.add_argument("--out", type=Path, help="write <cell id>.Dockerfile files to this folder")

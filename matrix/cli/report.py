@@ -5,40 +5,50 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix import errors
 from matrix.accelerators import accelerator_of
 from matrix.cells import any_of, parse_id
-from matrix.cli.common import print_json
+from matrix.cli.common import check, print_json
 from matrix.selection import Fields
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
     from matrix.store import Entry
+    from matrix.tables import Tables
 
 
 def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     """Print tables of the newest evidence, or of one run; or promote a run."""
+    check(arguments, workspace)
     store = workspace.store
     if arguments.publish:
         return _publish(arguments, workspace)
     if arguments.run:
-        entries = list(store.run(arguments.run).entries)
+        run = store.run(arguments.run)
+        entries, scope = list(run.entries), [f"run `{run.id}`"]
     else:
         entries = list((store.newest() or store.newest(published=True)).values())
+        scope = []
+    if arguments.select:
+        from matrix.reports.markdown import code
+
+        scope.append(f"cells selected by {', '.join(map(code, arguments.select))}")
     chosen = any_of(arguments.select)
     entries = [entry for entry in entries if chosen(_fields(entry))]
     if not entries:
         message = f"no results in `{workspace.results}` yet; `python -m matrix run` makes some"
         raise errors.NothingToRun(message)
     if arguments.json:
-        from dataclasses import asdict
-
         print_json([asdict(row) for row in store.rows(entries)])
-    else:
-        print_tables(arguments, workspace, entries)
+    if arguments.out or not arguments.json:
+        made = tables_of(arguments, workspace, entries)
+        show(arguments, workspace, made)
+        if arguments.out or not scope:
+            write(made, arguments.out or store.local / "tables", ", ".join(scope))
     return errors.OK
 
 
@@ -62,8 +72,9 @@ def _publish(arguments: argparse.Namespace, workspace: Workspace) -> int:
     store = workspace.store
     target = store.publish(store.run(arguments.publish))
     entries = [e for e in store.newest(published=True).values() if e.is_evidence]
-    arguments.out = workspace.results
-    print_tables(arguments, workspace, entries)
+    made = tables_of(arguments, workspace, entries)
+    show(arguments, workspace, made)
+    write(made, workspace.results)
     if arguments.json:
         print_json({"run": target.name, "published": os.fspath(target)})
     print(f"published: {target}", file=sys.stderr)
@@ -81,27 +92,49 @@ def _complain(path: Path) -> None:
 def print_tables(
     arguments: argparse.Namespace, workspace: Workspace, entries: Sequence["Entry"]
 ) -> None:
-    """Print the terminal tables and leave Markdown and CSV beside the bundles."""
-    from matrix import tables as shaping
-    from matrix.reports import csvfiles, markdown, terminal
+    """Print the tables of a run; its folder of tables has those of everything local."""
+    shown = tables_of(arguments, workspace, entries)
+    show(arguments, workspace, shown)
+    seen = {(*entry.key, entry.run) for entry in entries}
+    newest = workspace.store.newest().values()
+    others = [entry for entry in newest if (*entry.key, entry.run) not in seen]
+    made = tables_of(arguments, workspace, [*others, *entries]) if others else shown
+    write(made, workspace.store.local / "tables")
+
+
+def tables_of(
+    arguments: argparse.Namespace, workspace: Workspace, entries: Sequence["Entry"]
+) -> "Tables":
+    """Make the tables of these results."""
+    from matrix import tables
 
     profile = workspace.profile(arguments.profile)
-    made = shaping.build(
+    return tables.build(
         workspace.store.rows(entries, _complain),
         excluded=workspace.expansion.excluded,
         baseline=workspace.baseline(profile, (entry.cell for entry in entries)),
     )
-    out = getattr(arguments, "out", None) or workspace.store.local / "tables"
-    out.mkdir(parents=True, exist_ok=True)
-    text = markdown.render(made)
-    (out / "README.md").write_text(text, encoding="utf-8")
-    csvfiles.write(made, out)
+
+
+def show(arguments: argparse.Namespace, workspace: Workspace, made: "Tables") -> None:
+    """Print tables, unless standard output is for JSON."""
+    from matrix.reports import markdown, terminal
+
     if arguments.json:
-        pass  # the tables are written all the same
-    elif getattr(arguments, "format", "terminal") == "markdown":
-        print(text)
+        return
+    if getattr(arguments, "format", "terminal") == "markdown":
+        print(markdown.render(made))
     else:
         width = shutil.get_terminal_size((160, 24)).columns
         color = sys.stdout.isatty() and "NO_COLOR" not in workspace.env
         print(terminal.render(made, width=width, color=color))
-    print(f"tables: {out}", file=sys.stderr)
+
+
+def write(made: "Tables", folder: Path, scope: str = "") -> None:
+    """Leave tables as Markdown and CSV; `scope` says what they show where it is not everything."""
+    from matrix.reports import csvfiles, markdown
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "README.md").write_text(markdown.render(made, scope), encoding="utf-8")
+    csvfiles.write(made, folder)
+    print(f"tables: {folder}", file=sys.stderr)

@@ -28,10 +28,10 @@ _PLAIN = re.compile(
 _EMPHASIS = re.compile(r"(?<![A-Za-z0-9_])_|_(?![A-Za-z0-9_])")
 
 
-def render(tables: "Tables") -> str:
-    """Render the tables; ends with a newline."""
+def render(tables: "Tables", scope: str = "") -> str:
+    """Render the tables; `scope` says of which part of the results. Ends with a newline."""
     short = names(tables.executions)
-    parts = [TITLE, tables.summary.sentence, NOTE]
+    parts = [TITLE, tables.summary.sentence, NOTE, *([f"Only {scope}."] if scope else [])]
     for section in (_features, _throughput, _suites, _untested, _columns):
         lines = list(section(tables, short))
         if lines:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from importlib import metadata
 
 import pytest
 
@@ -82,6 +83,14 @@ def test_a_second_run_does_nothing_and_says_why(replay, outcome):
     assert done.err.startswith("nothing to do: 1 suite(s) are fresh; `python -m matrix report`")
 
 
+def test_another_recording_is_not_fresh_and_a_replay_of_a_replay_is(replay, outcome, run_cli):
+    first = json.loads(replay(outcome("t"), options=("--json",)).out)
+    again = run_cli("run", *REPLAY, "--recording", first["bundle"], "--json")
+    assert json.loads(again.out)["run"] is None
+    other = replay(outcome("t", "fail"), options=("--json",))
+    assert json.loads(other.out)["executions"][0]["counts"] == {"fail": 1}
+
+
 def test_a_fresh_failure_still_ends_1_where_any_failure_does(replay, outcome):
     replay(outcome("t", "fail"), options=("--json",))
     assert replay(outcome("t", "fail"), options=("--fail-on", "any")).code == 1
@@ -152,6 +161,41 @@ def test_input_that_is_wrong_ends_2(run_cli, matrix_file, arguments, message):
     matrix_file(ONE_CELL)
     done = run_cli(*arguments)
     assert (done.code, done.err) == (2, f"matrix: {message}\n")
+
+
+def test_every_mistake_of_a_command_is_said_at_once(run_cli, matrix_file):
+    """The matrix file's own among them."""
+    matrix_file(ONE_CELL)
+    wrong = ("--recording", "latest", "--slots", "0", "--backend", "host", "--profile", "defualt",
+             "--suite", "featur", "--select", "torch=2", "--select", "python>x")  # fmt: skip
+    done = run_cli("plan", *wrong)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "matrix: the command has 7 mistakes:\n"
+        "  - `--recording` needs `--backend replay`: name both or neither\n"
+        "  - `--backend host` needs `--python`: name an interpreter with torch\n"
+        "  - --slots: at least 1, got 0\n"
+        "  - the selection cannot be read: expected one of == != < <= > >= ~ after `torch` at "
+        "column 6 of `torch=2`\n"
+        "  - the selection cannot be read: `x` is no version, such as 2.9 at column 8 of "
+        "`python>x`\n"
+        "  - no profile `defualt`: did you mean `default`?\n"
+        "  - the suites cannot be run: no suite `featur`; did you mean `feature`?\n"
+    )
+    path = matrix_file("[[torch]]\nversion = '2.6.0'\nvariant = ['cpu']")
+    done = run_cli("run", "--slots", "0")
+    assert done.err == (
+        "matrix: the command has 2 mistakes:\n"
+        "  - --slots: at least 1, got 0\n"
+        f"  - `{path}` has 1 mistake(s): torch[0].variant: unknown key; did you mean `variants`?\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["list", "render", "report"])
+def test_commands_that_only_look_say_every_mistake_too(run_cli, matrix_file, command):
+    matrix_file(ONE_CELL)
+    done = run_cli(command, "--profile", "defualt", "--select", "torch=2")
+    assert (done.code, done.err.splitlines()[0]) == (2, "matrix: the command has 2 mistakes:")
 
 
 def test_an_unknown_run_ends_2(run_cli, matrix_file):
@@ -266,7 +310,7 @@ def test_every_command_prints_json(replay, outcome, run_cli, tmp_path):
     run = json.loads(made.out)
     assert run["executions"][0]["counts"] == {"fail": 1}
     assert run["findings"][0]["change"] == "first-seen"
-    fresh = json.loads(replay(outcome("t"), options=("--json",)).out)
+    fresh = json.loads(replay(outcome("t", "fail"), options=("--json",)).out)
     assert (fresh["run"], fresh["fresh"][0]["run"]) == (None, run["run"])
     assert json.loads(run_cli("list", "--json").out)["cells"][0]["torch"] == "2.6.0"
     assert json.loads(run_cli("plan", "--json", *REPLAY).out)["jobs"] == []
@@ -285,6 +329,49 @@ def test_a_report_is_markdown_and_csv_too(replay, outcome, run_cli, tmp_path):
     assert "bfloat16" in done.out
     assert (tmp_path / "out" / "README.md").read_text() == done.out.rstrip("\n") or done.out
     assert list((tmp_path / "out").glob("*.csv"))
+
+
+def test_a_report_as_json_writes_its_folder_too(replay, outcome, run_cli, tmp_path):
+    replay(outcome("t", feature="bf16", title="bfloat16"))
+    done = run_cli("report", "--json", "--out", tmp_path / "out")
+    assert [row["feature"] for row in json.loads(done.out)] == ["bf16"]
+    assert "bfloat16" in (tmp_path / "out" / "README.md").read_text()
+    assert (tmp_path / "out" / "features.csv").is_file()
+    assert f"tables: {tmp_path / 'out'}" in done.err
+
+
+def test_working_tables_show_everything_local_whatever_was_selected(
+    run_cli, matrix_file, record, outcome, tmp_path
+):
+    """One command or ten: the folder is the same; what a report selects goes to its `--out`."""
+    matrix_file(ONE_CELL.replace('"2.6.0"', '["2.6.0", "2.7.0"]'))
+    for cell in ("torch2.6.0-cpu-py3.11", "torch2.7.0-cpu-py3.11"):
+        recording = record(outcome("t", feature="bf16", title="bfloat16"), cell=cell)
+    for release in ("2.6", "2.7"):
+        only = ("--select", f"torch=={release}")
+        done = run_cli("run", *REPLAY, "--recording", recording, *only)
+        assert f"torch{release}.0-cpu" in done.out
+    assert "torch2.6.0-cpu" not in done.out, "the terminal shows what was selected"
+    tables = tmp_path / "results" / "local" / "tables" / "README.md"
+    whole = tables.read_text()
+    assert all(f"`torch{release}.0-cpu-py3.11`" in whole for release in ("2.6", "2.7"))
+    assert "Only" not in whole
+    run_cli("report", "latest", "--select", "torch==2.7", "--out", tmp_path / "out")
+    assert tables.read_text() == whole
+    run = Store(tmp_path / "results").runs()[-1].id
+    part = (tmp_path / "out" / "README.md").read_text()
+    assert f"\n\nOnly run `{run}`, cells selected by `torch==2.7`.\n\n" in part
+    assert "torch2.6.0" not in part
+
+
+def test_working_tables_keep_evidence_beside_the_fault_of_today(
+    replay, outcome, world, run_cli, tmp_path
+):
+    replay(outcome("t", feature="bf16"))
+    replay(outcome("t"), options=("--rerun", "all"), probe={**world.probe_of(), "torch": "2.7.0"})
+    text = (tmp_path / "results" / "local" / "tables" / "README.md").read_text()
+    assert "✓ pass" in text
+    assert "! infra" in text
 
 
 def test_a_published_run_goes_to_the_tracked_tables(replay, outcome, run_cli, tmp_path):
@@ -314,6 +401,13 @@ def test_a_closed_pipe_is_no_error_of_ours(run_cli, matrix_file, monkeypatch):
     monkeypatch.setattr(os, "dup2", lambda *_: None)
     monkeypatch.setattr("sys.stdout.fileno", lambda: 1, raising=False)
     assert run_cli("list").code == 0
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"torch-matrix {metadata.version('torch-matrix')}\n"
 
 
 def test_the_help_explains_every_exit_code(capsys):

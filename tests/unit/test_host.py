@@ -20,14 +20,14 @@ PROBE = {
 def probed(monkeypatch, matrix_file, env):
     """Ask for the cell of an interpreter whose probe says this."""
 
-    def ask(probe):
+    def ask(probe, python="/p/python"):
         def run(argv, **_options):
             if probe is not None:
                 Path(argv[3]).write_text(json.dumps(probe))
             return Completed(code=1, output="boom\n", seconds=0.0, timed_out=False)
 
         monkeypatch.setattr(host, "run", run)
-        return host.cell_of(Path("/p/python"), Workspace.of(matrix_file(""), env))
+        return host.look_at(Path(python), Workspace.of(matrix_file(""), env))
 
     return ask
 
@@ -43,7 +43,28 @@ def probed(monkeypatch, matrix_file, env):
     ],
 )  # fmt: skip
 def test_an_interpreter_is_the_cell_its_probe_says(probed, more, cell):
-    assert probed({**PROBE, **more}).id == cell
+    assert probed({**PROBE, **more}).cell.id == cell
+
+
+def test_an_interpreter_is_another_with_other_packages(probed, tmp_path):
+    """After `pip install` into it, what was measured there before is stale."""
+    before = probed(PROBE).identity
+    reordered = dict(reversed(PROBE["packages"].items()))
+    assert probed({**PROBE, "packages": reordered}).identity == before
+    for packages in ({**PROBE["packages"], "numpy": "2"}, {**PROBE["packages"], "pytest": "9"}):
+        assert probed({**PROBE, "packages": packages}).identity != before
+    assert probed({**PROBE, "python": "3.12.2"}).identity != before
+    assert probed(PROBE, "/q/python").identity != before
+
+
+def test_two_environments_of_one_interpreter_are_two(probed, tmp_path):
+    """Whose `python` is a link to the same file; a link to the folder is no other."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "python").symlink_to("/usr/bin/python3")
+    (tmp_path / "c").symlink_to(tmp_path / "a")
+    a, b, c = (probed(PROBE, tmp_path / name / "python").identity for name in "abc")
+    assert a == c != b
 
 
 @pytest.mark.parametrize(
