@@ -1,13 +1,15 @@
 """Arguments, printing, exit codes: the commands as a user calls them, on recorded artefacts."""
 
+import itertools
 import json
 import os
 import signal
+from datetime import timedelta
 from importlib import metadata
 
 import pytest
 
-from matrix import cli, errors
+from matrix import cli, errors, execution, store
 from matrix.backends.replay import ReplayBackend
 from matrix.store import Store
 
@@ -37,6 +39,15 @@ def replay(run_cli, record, matrix_file):
         return run_cli("run", *REPLAY, "--recording", recording, *options)
 
     return call
+
+
+@pytest.fixture
+def ticking(monkeypatch):
+    """Every look at the clock is a second later: two runs of one second have no order."""
+    begun = store.utc_now()
+    seconds = itertools.count()
+    for module in (store, execution):
+        monkeypatch.setattr(module, "utc_now", lambda: begun + timedelta(seconds=next(seconds)))
 
 
 def test_a_run_of_passing_tests_ends_0(replay, outcome):
@@ -341,7 +352,7 @@ def test_a_report_as_json_writes_its_folder_too(replay, outcome, run_cli, tmp_pa
 
 
 def test_working_tables_show_everything_local_whatever_was_selected(
-    run_cli, matrix_file, record, outcome, tmp_path
+    run_cli, matrix_file, record, outcome, tmp_path, ticking
 ):
     """One command or ten: the folder is the same; what a report selects goes to its `--out`."""
     matrix_file(ONE_CELL.replace('"2.6.0"', '["2.6.0", "2.7.0"]'))
@@ -365,7 +376,7 @@ def test_working_tables_show_everything_local_whatever_was_selected(
 
 
 def test_working_tables_keep_evidence_beside_the_fault_of_today(
-    replay, outcome, world, run_cli, tmp_path
+    replay, outcome, world, tmp_path, ticking
 ):
     replay(outcome("t", feature="bf16"))
     replay(outcome("t"), options=("--rerun", "all"), probe={**world.probe_of(), "torch": "2.7.0"})
