@@ -14,8 +14,9 @@ from matrix.selection import Fields, Predicate, SelectionError, compile_selectio
 
 MAX_ID = 100
 _ID = re.compile(
-    r"torch(?P<torch>[0-9][0-9a-z.]*)-(?P<variant>[a-z0-9.]+)-py(?P<python>\d+\.\d+t?)(?:-.+)?"
+    r"torch(?P<torch>[0-9][0-9a-z.]*)-(?P<variant>[a-z0-9.]+)-py(?P<python>\d+\.\d+t?)(?:-(?P<tail>.+))?"
 )
+_COMPANION = re.compile(r"(?P<package>[a-z][a-z0-9._-]*?)(?P<version>\d+(?:\.[0-9a-z]+)+)")
 
 Offers = Callable[[str, str, str], str]
 """(torch, variant, python) → "" if the user's indexes offer that wheel, else the reason."""
@@ -277,3 +278,15 @@ def parse_id(cell_id: str) -> tuple[str, str, str] | None:
     """Read (torch, variant, python) out of a cell id; None where it is no cell id."""
     match = _ID.fullmatch(cell_id)
     return (match["torch"], match["variant"], match["python"]) if match else None
+
+
+def parse_companion(cell_id: str) -> tuple[str, str] | None:
+    """Read (package, version) of the companion out of a cell id.
+
+    None where it has none; ("", tail) where the tail is no name with a version.
+    """
+    match = _ID.fullmatch(cell_id)
+    if not match or not (tail := match["tail"]):
+        return None
+    found = _COMPANION.fullmatch(tail)
+    return (found["package"], found["version"]) if found else ("", tail)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matrix import definition as definitions
-from matrix import facts
-from matrix.cells import Cell, Expansion, expand, parse_id, select
+from matrix.cells import Cell, Expansion, expand, select
 from matrix.definition import Definition, Profile, Suite
 from matrix.errors import InputError, NothingToRun
+from matrix.explain import explain
 from matrix.indexes import Availability, IndexConfig, read_config
 from matrix.locks import Resolver, uv
 from matrix.process import cell_environment
@@ -110,58 +110,4 @@ class Workspace:
 
     def explain(self, cell_id: str) -> tuple[str, dict[str, str]]:
         """Say in one line what any id is, and the same as data; raises `InputError`."""
-        if cell := self.expansion.find(cell_id):
-            build = facts.builds()[cell.torch][cell.variant]
-            line = (
-                f"`{cell_id}` is a cell: torch {cell.torch} {cell.variant} was published "
-                f"{build.released} for Python {build.pythons} ({build.status}); "
-                f"its tests run on {cell.device}"
-            )
-            return line, {"id": cell_id, "is": "cell", "status": build.status,
-                          "source": build.source, "date": build.released}  # fmt: skip
-        for item in self.expansion.excluded:
-            if item.id == cell_id:
-                line = f"`{cell_id}` is excluded by rule {item.rule}: {item.reason}"
-                return line, {"id": cell_id, "is": "excluded", "rule": item.rule,
-                              "reason": item.reason, "source": item.source,
-                              "date": item.date}  # fmt: skip
-        return self._explain_unknown(cell_id)
-
-    def _explain_unknown(self, cell_id: str) -> tuple[str, dict[str, str]]:
-        parts = parse_id(cell_id)
-        if parts is None:
-            example = "torch2.13.0-cu130-py3.12"
-            known = [cell.id for cell in self.expansion.cells]
-            raise InputError(
-                f"`{cell_id}` is no cell id", [f"write {example}", hint(cell_id, known)]
-            )
-        torch, variant, python = parts
-        source, date = "facts/torch_builds.csv", facts.COLLECTED
-        build = facts.builds().get(torch, {}).get(variant)
-        if torch not in facts.builds():
-            reason = (
-                f"torch {torch} does not exist in the facts; {hint(torch, list(facts.builds()))}"
-            )
-        elif build is None:
-            reason = f"torch {torch} was never published as {variant}; it has "
-            reason += ", ".join(facts.published(torch))
-        elif not build.published:
-            reason, source = (
-                f"{variant} of torch {torch} is {build.status}: {build.notes}",
-                build.source,
-            )
-        elif not build.has_python(python):
-            reason = f"torch {torch} {variant} has wheels for Python {build.pythons}, not {python}"
-            source = build.source
-        else:
-            reason = (
-                f"it was published ({build.status}, {build.released}) and {self.file.name} does "
-                "not ask for it; add it to a [[torch]] block"
-            )
-            source = build.source
-        kind = (
-            "not-asked-for" if build and build.published and build.has_python(python) else "no-cell"
-        )
-        return f"`{cell_id}` is no cell here: {reason}", {
-            "id": cell_id, "is": kind, "reason": reason, "source": source, "date": date
-        }  # fmt: skip
+        return explain(cell_id, self.definition, self.expansion)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from matrix import errors
 from matrix.accelerators import accelerator_of
-from matrix.cells import any_of, parse_id
+from matrix.cells import any_of, parse_companion, parse_id
 from matrix.cli.common import check, print_json
 from matrix.selection import Fields
 from matrix.workspace import Workspace
@@ -55,6 +55,7 @@ def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
 def _fields(entry: "Entry") -> Fields:
     """What selections see of a result, also of a cell that today's matrix file no longer has."""
     torch, variant, python = parse_id(entry.cell) or ("", "", "")
+    package, version = parse_companion(entry.cell) or ("", "")
     accelerator = accelerator_of(variant)
     return {
         "id": entry.cell,
@@ -63,7 +64,7 @@ def _fields(entry: "Entry") -> Fields:
         "accelerator": accelerator.NAME if accelerator else "",
         "python": python,
         "device": entry.execution.rpartition("-")[2],
-        "companion": "",
+        "companion": f"{package}=={version}" if package else "",
     }
 
 

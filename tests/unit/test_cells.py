@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from matrix import facts
-from matrix.cells import Cell, expand, parse_id, select
+from matrix.cells import Cell, expand, parse_companion, parse_id, select
 from matrix.definition import parse
 from matrix.errors import InputError
 
@@ -181,6 +181,21 @@ def test_all_selections_that_cannot_be_read_are_named():
 )
 def test_an_id_can_be_read_back(text, parts):
     assert parse_id(text) == parts
+
+
+@pytest.mark.parametrize(
+    ("text", "companion"),
+    [
+        pytest.param("torch2.11.0-cu130-py3.12-torchao0.17.0", ("torchao", "0.17.0"), id="plain"),
+        pytest.param("torch2.11.0-cu130-py3.12-flash-attn2.8.3.post1",
+                     ("flash-attn", "2.8.3.post1"), id="hyphen"),
+        pytest.param("torch2.11.0-cu130-py3.12-x", ("", "x"), id="no-version"),
+        pytest.param("torch2.11.0-cu130-py3.12", None, id="none"),
+        pytest.param("torch", None, id="no-id"),
+    ],
+)  # fmt: skip
+def test_a_companion_can_be_read_back(text, companion):
+    assert parse_companion(text) == companion
 
 
 words = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=60)

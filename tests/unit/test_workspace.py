@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from matrix import facts
 from matrix.errors import InputError, NothingToRun
 from matrix.workspace import Workspace
 
@@ -67,6 +68,64 @@ def test_what_exists_and_was_not_asked_for_says_what_to_do(workspace):
     line, data = workspace.explain("torch2.6.0-cu124-py3.12")
     assert data["is"] == "not-asked-for"
     assert line.endswith("matrix.toml does not ask for it; add it to a [[torch]] block")
+
+
+COMPANIONS = """
+[[torch]]
+version = ["2.8.0", "2.11.0"]
+variants = ["cpu"]
+python = ["3.12"]
+[[companion]]
+package = "torchao"
+version = ["0.17.0"]
+torch = ">=2.9"
+"""
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "says"),
+    [
+        pytest.param("torch2.11.0-cpu-py3.12-torchao0.17.0", "cell",
+                     "is a cell: torch 2.11.0 cpu was published 2026-03-23 for Python 3.10 to 3.14, "
+                     "cp313t, cp314t (observed); torchao==0.17.0 comes beside it; its tests run on cpu",
+                     id="declared"),
+        pytest.param("torch2.11.0-cpu-py3.12-flash-attn2.8.3", "not-asked-for",
+                     "is no cell here: matrix.toml declares no companion `flash-attn`; add a "
+                     "[[companion]] block", id="undeclared-package"),
+        pytest.param("torch2.11.0-cpu-py3.12-torchao0.14.1", "not-asked-for",
+                     "is no cell here: companion[0] of matrix.toml has torchao 0.17.0, not 0.14.1; "
+                     "add it", id="undeclared-version"),
+        pytest.param("torch2.8.0-cpu-py3.12-torchao0.17.0", "not-asked-for",
+                     "is no cell here: companion[0] of matrix.toml is for torch>=2.9, not 2.8.0",
+                     id="for-other-releases"),
+        pytest.param("torch2.11.0-cu130-py3.12-torchao0.17.0", "not-asked-for",
+                     "is no cell here: matrix.toml does not ask for `torch2.11.0-cu130-py3.12`; "
+                     "add it to a [[torch]] block", id="another-torch"),
+        pytest.param("torch2.11.0-cu999-py3.12-torchao0.17.0", "no-cell",
+                     "is no cell here: torch 2.11.0 was never published as cu999; it has ",
+                     id="torch-that-is-none"),
+        pytest.param("torch2.11.0-cpu-py3.12-nonsense", "no-cell",
+                     "is no cell here: `nonsense` is no companion with its version, such as "
+                     "torchao0.17.0", id="no-companion"),
+    ],
+)  # fmt: skip
+def test_an_id_with_a_companion_is_explained(matrix_file, env, cell, kind, says):
+    line, data = Workspace.of(matrix_file(COMPANIONS), env).explain(cell)
+    assert line.startswith(f"`{cell}` {says}")
+    assert data["is"] == kind
+    assert data["source"]
+
+
+def test_an_undeclared_companion_is_explained_with_what_is_known_of_it(matrix_file, env):
+    """A pin that the facts have is said where one would add it."""
+    (package, version), pin = next((k, p) for k, p in facts.pins().items() if p.exact)
+    torch = facts.builds()
+    release = next(r for r in torch if "cpu" in torch[r] and torch[r]["cpu"].has_python("3.12"))
+    line, data = Workspace.of(matrix_file(FILE), env).explain(
+        f"torch{release}-cpu-py3.12-{package}{version}"
+    )
+    assert line.endswith(f"(by the facts it needs torch{pin.torch}, {pin.status})")
+    assert data["source"] == pin.source
 
 
 def test_what_is_no_id_is_an_input_error(workspace):
