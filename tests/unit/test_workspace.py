@@ -86,8 +86,9 @@ torch = ">=2.9"
     ("cell", "kind", "says"),
     [
         pytest.param("torch2.11.0-cpu-py3.12-torchao0.17.0", "cell",
-                     "is a cell: torch 2.11.0 cpu was published 2026-03-23 for Python 3.10 to 3.14, "
-                     "cp313t, cp314t (observed); torchao==0.17.0 comes beside it; its tests run on cpu",
+                     "is a cell: torch 2.11.0 cpu was published 2026-03-23 for Python 3.10 to "
+                     "3.14, cp313t, cp314t (observed); torchao==0.17.0 comes beside it; its tests "
+                     "run on cpu",
                      id="declared"),
         pytest.param("torch2.11.0-cpu-py3.12-flash-attn2.8.3", "not-asked-for",
                      "is no cell here: matrix.toml declares no companion `flash-attn`; add a "
