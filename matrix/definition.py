@@ -9,7 +9,7 @@ from typing import Any
 from packaging.specifiers import SpecifierSet
 
 from matrix import schema
-from matrix.accelerators import AcceleratorName
+from matrix.accelerators import AcceleratorName, AccessSettings, Mount
 from matrix.errors import InputError
 from matrix.meaning import mistakes
 from matrix.schema import BUILTIN_SUITES, PYTHONS, strings
@@ -96,11 +96,15 @@ class Profile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Runner:
-    """Settings of one runner; `local` is this machine."""
+    """Settings of one runner; `local` is this machine, with its own engine where none is named."""
 
     name: str
     slots: int | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    docker: str = ""
+    tls: Path | None = None
+    memory: str = ""
+    access: AccessSettings = field(default_factory=AccessSettings)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,11 +181,29 @@ def _build(data: Mapping[str, Any], path: Path) -> Definition:
         suites=_suites(data.get("suites", {}), path.parent),
         profiles=_profiles(data.get("profiles", {})),
         runners={
-            name: Runner(name=name, slots=item.get("slots"), env=dict(item.get("env", {})))
+            name: _runner(name, item, path.parent)
             for name, item in {"local": {}, **data.get("runners", {})}.items()
         },
         images=dict(data.get("images", {})),
         pytorch_index=matrix.get("pytorch_index", "https://download.pytorch.org/whl").rstrip("/"),
+    )
+
+
+def _runner(name: str, item: Mapping[str, Any], folder: Path) -> Runner:
+    mounts = [text.partition(":") for text in item.get("driver_mounts", ())]
+    return Runner(
+        name=name,
+        slots=item.get("slots"),
+        env=dict(item.get("env", {})),
+        docker=item.get("docker", ""),
+        tls=(folder / item["tls"]).resolve() if "tls" in item else None,
+        memory=item.get("memory", ""),
+        access=AccessSettings(
+            gpu=item.get("gpu"),
+            devices=tuple(item.get("devices", ())),
+            driver_mounts=tuple(Mount(source=s, target=t or s) for s, _, t in mounts),
+            groups=tuple(item.get("groups", ())),
+        ),
     )
 
 

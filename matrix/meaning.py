@@ -10,10 +10,33 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from matrix import facts, schema
-from matrix.accelerators import ACCELERATORS, accelerator_of
+from matrix.accelerators import ACCELERATORS, GPU_ACCESS, accelerator_of
 from matrix.schema import BUILTIN_SUITES, PYTHONS, strings
 from matrix.selection import SelectionError, compile_selection
 
+# what a runner's texts look like, and how a wrong one is put right
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_ENGINE = re.compile(
+    r"unix:///\S+|tcp://\w[\w.-]*:\d{1,5}|tcp://\[[0-9a-fA-F:]+\]:\d{1,5}"
+    r"|ssh://(?:\w[\w.-]*@)?\w[\w.-]*(?::\d{1,5})?",
+    re.ASCII,
+)
+_RUNNER_TEXTS = {
+    "docker": (_ENGINE, "no engine; write `unix:///path`, `tcp://host:2376` or `ssh://user@host`"),
+    "memory": (re.compile(r"[1-9]\d*[kmg]"), "no size; write `64g` or `512m`"),
+    "devices": (
+        re.compile(r"/dev/[A-Za-z0-9_-][A-Za-z0-9_/-]*"),
+        "no device node; write `/dev/nvidia0`",
+    ),
+    "driver_mounts": (
+        re.compile(r"/[^:,\s\x00-\x1f]*(?::/[^:,\s\x00-\x1f]+)?"),
+        "no mount; write `/path` or `/path:/path/in/the/container`",
+    ),
+    "groups": (
+        re.compile(r"\d{1,10}"),
+        "no number; images lack the host's group names, `stat -c %g /dev/kfd` prints the number",
+    ),
+}
 KEYWORD_VARIANTS = ("default", "published")
 _EXACT = re.compile(r"[A-Za-z0-9][\w.-]*\s*==\s*[\w.+!-]+")
 _PYTHON = re.compile(r"3\.\d{1,2}t?")
@@ -43,8 +66,31 @@ def mistakes(data: Mapping[str, Any], raw: Mapping[str, Any], folder: Path) -> I
     for name, item in data.get("profiles", {}).items():
         yield from _profile(f"profiles.{name}", item, known)
     for name, item in data.get("runners", {}).items():
-        if item.get("slots", 1) < 1:
-            yield f"runners.{name}.slots: at least 1, got {item['slots']}"
+        yield from _runner(f"runners.{name}", name, item, raw["runners"][name], folder)
+
+
+def _runner(
+    path: str, name: str, item: Mapping[str, Any], raw: Mapping[str, Any], folder: Path
+) -> Iterator[str]:
+    if not _NAME.fullmatch(name):
+        yield f"{path}: a runner's name has only lower-case letters, digits, - and _"
+    if item.get("slots", 1) < 1:
+        yield f"{path}.slots: at least 1, got {item['slots']}"
+    for key, (pattern, wrong) in _RUNNER_TEXTS.items():
+        for text in strings(item.get(key)):
+            if not pattern.fullmatch(text):
+                yield f"{path}.{key}: `{text}` is {wrong}"
+    if (how := item.get("gpu")) is not None and how not in GPU_ACCESS:
+        yield f"{path}.gpu: unknown `{how}`; {schema.hint(how, list(GPU_ACCESS))}"
+    if name != "local" and "docker" not in raw:
+        yield f"{path}.docker: missing; only `local` is this machine, name the runner's engine"
+    if "tls" not in item:
+        return
+    if not item.get("docker", "tcp://").startswith("tcp://"):
+        yield f"{path}.tls: only a `tcp://` engine has certificates, not `{item['docker']}`"
+    for file in ("ca.pem", "cert.pem", "key.pem"):
+        if not (folder / item["tls"] / file).is_file():
+            yield f"{path}.tls: `{item['tls']}` has no {file}"
 
 
 def _numbered(data: Mapping[str, Any], section: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -2,10 +2,19 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from matrix.accelerators import AcceleratorName, HostDevices, detect
-from matrix.definition import Definition
+from matrix.accelerators import (
+    ACCELERATORS,
+    AcceleratorName,
+    AccessSettings,
+    DeviceAccess,
+    EngineFacts,
+    Gpu,
+    HostDevices,
+    LocalDevices,
+)
+from matrix.definition import Definition, Runner
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,7 +25,11 @@ class RunnerInfo:
     devices: Mapping[AcceleratorName, HostDevices]
     slots: int
     cores: int
+    """0 where its engine was not asked yet (`seen_by`)."""
     env: Mapping[str, str]
+    docker: str = ""
+    """Address of its engine; "" is the usual one of this machine."""
+    settings: Runner | None = None
 
     def refusal(self, device: AcceleratorName) -> str:
         """Why tests for this device cannot run here, or ""."""
@@ -24,6 +37,24 @@ class RunnerInfo:
             return ""
         have = ", ".join(self.devices)
         return f"no {device} device on runner `{self.name}` (it has: {have})"
+
+    def access(
+        self, accelerator: AcceleratorName, gpus: tuple[Gpu, ...], engine: EngineFacts
+    ) -> DeviceAccess:
+        """What a container on this runner's engine is started with to reach these GPUs."""
+        settings = self.settings.access if self.settings else AccessSettings()
+        return ACCELERATORS[accelerator].access(gpus, engine, settings)
+
+    def seen_by(self, engine: EngineFacts) -> "RunnerInfo":
+        """The same runner with the cores and GPUs that its engine tells of."""
+        settings = self.settings.access if self.settings else AccessSettings()
+        cpu = HostDevices(driver=None, names=("",))  # an engine does not tell its model
+        devices: dict[AcceleratorName, HostDevices] = {"cpu": cpu}
+        for name, accelerator in ACCELERATORS.items():
+            if gpus := accelerator.listed(engine, settings):
+                names = tuple(gpu.name for gpu in gpus)
+                devices[name] = HostDevices(driver=None, names=names, gpus=gpus)
+        return replace(self, devices=devices, cores=engine.cores)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,10 +75,33 @@ def cores() -> int:
 
 
 def inventory(definition: Definition, slots: int | None = None) -> Inventory:
-    """Look at this machine; `slots` overrides matrix.toml, which overrides one per two cores."""
+    """All runners, this machine first; `slots` overrides its matrix.toml, that one per two cores.
+
+    Nothing is read here: accelerators of this machine are looked at when they are asked for, and
+    other machines when their engine is (`RunnerInfo.seen_by`).
+    """
+    others = (r for name, r in definition.runners.items() if name != "local")
     settings = definition.runners["local"]
-    count = slots or settings.slots or max(1, min(4, cores() // 2))
     local = RunnerInfo(
-        name="local", devices=detect(), slots=count, cores=cores(), env=dict(settings.env)
+        name="local",
+        devices=LocalDevices(),
+        slots=slots or settings.slots or max(1, min(4, cores() // 2)),
+        cores=cores(),
+        env=dict(settings.env),
+        docker=settings.docker,
+        settings=settings,
     )
-    return Inventory(runners=(local,))
+    return Inventory(runners=(local, *map(_remote, others)))
+
+
+def _remote(settings: Runner) -> RunnerInfo:
+    unasked = RunnerInfo(
+        name=settings.name,
+        devices={},
+        slots=settings.slots or 1,
+        cores=0,
+        env=dict(settings.env),
+        docker=settings.docker,
+        settings=settings,
+    )
+    return unasked.seen_by(EngineFacts())

@@ -55,6 +55,28 @@ IMAGES = {
 RUNNER = {
     "slots": key("integer", doc="cells that run at the same time"),
     "env": key("table", doc="environment variables passed into every cell"),
+    "docker": key(
+        "string",
+        doc="its Docker engine: `unix:///…`, `tcp://host:2376` or `ssh://user@host:22`; every "
+        "runner but `local` needs one",
+    ),
+    "tls": key("string", doc="folder with ca.pem, cert.pem and key.pem of a `tcp://` engine"),
+    "memory": key("string", doc="most memory of a container, such as `64g`"),
+    "gpu": key(
+        "string",
+        doc="how containers get GPUs: `toolkit`, `cdi` or `device-nodes`; else what the engine has",
+    ),
+    "devices": key(
+        "strings",
+        doc="device nodes of its GPUs, such as `/dev/nvidia0`, where the engine cannot list them; "
+        "other nodes go into every container that gets GPUs by `device-nodes`",
+    ),
+    "driver_mounts": key(
+        "strings",
+        doc="files and folders of the driver, `SOURCE` or `SOURCE:TARGET`, mounted read-only; "
+        "a folder and its lib64 go on the loader's path",
+    ),
+    "groups": key("strings", doc="numeric groups that own the device nodes on its machine"),
 }
 SUITE = {
     "tests": key("string", "strings", doc="folder or files of pytest tests"),

@@ -1,20 +1,37 @@
 """Vendor knowledge: one module per accelerator, each satisfying the same Protocol."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import functools
+from collections.abc import Iterator, Mapping
 from typing import Literal, Protocol
 
 from matrix.accelerators import cpu, cuda, rocm
+from matrix.accelerators.devices import (
+    GPU_ACCESS,
+    AccessSettings,
+    DeviceAccess,
+    EngineFacts,
+    Gpu,
+    HostDevices,
+    Mount,
+)
+
+__all__ = [
+    "ACCELERATORS",
+    "GPU_ACCESS",
+    "Accelerator",
+    "AcceleratorName",
+    "AccessSettings",
+    "DeviceAccess",
+    "EngineFacts",
+    "Gpu",
+    "HostDevices",
+    "LocalDevices",
+    "Mount",
+    "accelerator_of",
+    "hidden_except",
+]
 
 AcceleratorName = Literal["cpu", "cuda", "rocm"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HostDevices:
-    """What this machine has of one accelerator, read without importing torch."""
-
-    driver: str | None
-    names: tuple[str, ...]
 
 
 class Accelerator(Protocol):
@@ -23,6 +40,10 @@ class Accelerator(Protocol):
     @property
     def NAME(self) -> AcceleratorName:  # noqa: N802  a constant of the module
         """The accelerator's name in ids, selections and rows."""
+
+    @property
+    def READS(self) -> tuple[str, ...]:  # noqa: N802  a constant of the module
+        """Variables by which the vendor's runtime chooses devices, other vendors' among them."""
 
     def owns(self, variant: str, /) -> bool:
         """Whether `variant` (`cu130`, `rocm7.2`, `cpu`) is a build for this accelerator."""
@@ -33,8 +54,25 @@ class Accelerator(Protocol):
     def toolkit(self, variant: str, /) -> str:
         """The toolkit version a variant was built with ("13.0"), or "" where there is none."""
 
-    def detect(self) -> tuple[str | None, tuple[str, ...]] | None:
-        """Driver version and device names on this machine, or None where there is no device."""
+    def detect(self) -> HostDevices | None:
+        """Driver and devices of this machine, or None where there is no device."""
+
+    def visible(self, gpus: tuple[Gpu, ...], /) -> Mapping[str, str]:
+        """Environment in which a process of this machine sees only these GPUs."""
+
+    def access(
+        self, gpus: tuple[Gpu, ...], engine: EngineFacts, settings: AccessSettings, /
+    ) -> DeviceAccess:
+        """What a container on this engine is started with to reach these GPUs."""
+
+    def listed(self, engine: EngineFacts, settings: AccessSettings, /) -> tuple[Gpu, ...]:
+        """The GPUs of another machine, as far as its engine or its settings tell."""
+
+    def unpinned(self) -> DeviceAccess:
+        """Access for a Compose file that names no machine: with Compose's variables."""
+
+    def explain_refusal(self, text: str, /) -> str | None:
+        """What an engine's refusal means and what to do, in one sentence; None if unknown."""
 
     def driver_gate(self, variant: str, driver: str | None, /) -> str:
         """Why `variant` cannot run on `driver` (a gated statement with its source), or ""."""
@@ -48,19 +86,27 @@ def accelerator_of(variant: str) -> Accelerator | None:
     return next((a for a in ACCELERATORS.values() if a.owns(variant)), None)
 
 
-def detect() -> dict[AcceleratorName, HostDevices]:
-    """All accelerators of this machine; `cpu` is always there."""
-    found: dict[AcceleratorName, HostDevices] = {}
-    for name, accelerator in ACCELERATORS.items():
-        if (devices := accelerator.detect()) is not None:
-            found[name] = HostDevices(driver=devices[0], names=devices[1])
-    return found
+class LocalDevices(Mapping[AcceleratorName, HostDevices]):
+    """All accelerators of this machine; each is looked at when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._look = functools.cache(lambda name: ACCELERATORS[name].detect())
+
+    def __getitem__(self, name: AcceleratorName) -> HostDevices:
+        found: HostDevices | None = self._look(name) if name in ACCELERATORS else None
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __iter__(self) -> Iterator[AcceleratorName]:
+        return (name for name in ACCELERATORS if self._look(name))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def hidden_except(device: AcceleratorName) -> dict[str, str]:
     """Environment in which only the devices of one accelerator can be seen."""
-    env: dict[str, str] = {}
-    for name, accelerator in ACCELERATORS.items():
-        if name != device:
-            env |= accelerator.hidden()
-    return env
+    own = ACCELERATORS[device].READS
+    others = (a for name, a in ACCELERATORS.items() if name != device)
+    return {key: value for a in others for key, value in a.hidden().items() if key not in own}

@@ -4,7 +4,16 @@ import platform
 from pathlib import Path
 from typing import Literal
 
+from matrix.accelerators.devices import (
+    AccessSettings,
+    DeviceAccess,
+    EngineFacts,
+    Gpu,
+    HostDevices,
+)
+
 NAME: Literal["cpu"] = "cpu"
+READS: tuple[str, ...] = ()
 
 
 def owns(variant: str) -> bool:
@@ -22,16 +31,42 @@ def toolkit(_variant: str) -> str:
     return ""
 
 
-def detect() -> tuple[str | None, tuple[str, ...]] | None:
+def detect() -> HostDevices | None:
     """Every machine has a CPU; its model name as the kernel gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     model = next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), "")
-    return None, (model or platform.processor() or platform.machine(),)
+    name = model or platform.processor() or platform.machine()
+    return HostDevices(driver=None, names=(name,))
 
 
 def driver_gate(_variant: str, _driver: str | None) -> str:
     """A CPU build needs no driver."""
     return ""
+
+
+def visible(_gpus: tuple[Gpu, ...]) -> dict[str, str]:
+    """There is nothing to choose from."""
+    return {}
+
+
+def access(_gpus: tuple[Gpu, ...], _engine: EngineFacts, _settings: AccessSettings) -> DeviceAccess:
+    """A container has a CPU."""
+    return DeviceAccess()
+
+
+def listed(_engine: EngineFacts, _settings: AccessSettings) -> tuple[Gpu, ...]:
+    """No GPU is a CPU."""
+    return ()
+
+
+def unpinned() -> DeviceAccess:
+    """A container has a CPU."""
+    return DeviceAccess()
+
+
+def explain_refusal(_text: str) -> str | None:
+    """Nothing is asked for, so nothing is refused."""
+    return None

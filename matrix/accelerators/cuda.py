@@ -1,14 +1,78 @@
-"""NVIDIA: `cuXYZ` variants, driver floors, and the devices of this machine."""
+"""NVIDIA: `cuXYZ` variants, driver floors, the GPUs of a machine, and containers' way to them."""
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from matrix import facts
+from matrix.accelerators.devices import (
+    AccessSettings,
+    DeviceAccess,
+    EngineFacts,
+    Gpu,
+    GpuAccess,
+    HostDevices,
+    Refusal,
+    cdi_access,
+    cdi_gpus,
+    explain,
+    numa_node,
+)
 
 NAME: Literal["cuda"] = "cuda"
+READS = ("CUDA_VISIBLE_DEVICES",)
+CDI = "nvidia.com/gpu"
 _VARIANT = re.compile(r"cu(\d+)(\d)")
 _PROC = Path("/proc/driver/nvidia")
+# any of these is there where a driver is; the last one is Windows' (WSL)
+_DRIVER = (_PROC / "version", Path("/dev/nvidiactl"), Path("/dev/dxg"))
+_NODE = re.compile(r"/dev/nvidia(\d+)")
+_CONTROL = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools")
+_TOOLKIT = "install the NVIDIA container toolkit there and run `nvidia-ctk runtime configure`"
+_OTHERWISE = 'or set `gpu = "device-nodes"` and `driver_mounts` for the runner'
+
+# the texts are those of engines 20.10 to 28 and of
+# nvidia-container-cli (NVIDIA/nvidia-container-toolkit issues 1269 and 183)
+_REFUSALS: tuple[Refusal, ...] = (
+    Refusal(
+        r'could not select device driver "cdi"',
+        "the engine does not know CDI: engines before 28 need `features.cdi` in daemon.json; "
+        'or set `gpu = "toolkit"` or `"device-nodes"` for the runner',
+    ),
+    Refusal(
+        r"could not select device driver",
+        f"the engine has no NVIDIA container toolkit: {_TOOLKIT}, {_OTHERWISE}",
+    ),
+    Refusal(
+        r"unresolvable CDI devices (?P<what>nvidia\.com/\S+)",
+        "the engine's CDI specs do not have {what}: run `nvidia-ctk cdi generate "
+        "--output=/etc/cdi/nvidia.yaml` there, again after each change of driver or GPU",
+    ),
+    Refusal(
+        r"(?:Unknown runtime specified|unknown or invalid runtime name:?) \"?(?P<what>nvidia)",
+        f"the engine has no runtime `{{what}}`: {_TOOLKIT}, {_OTHERWISE}",
+    ),
+    Refusal(
+        r'custom device "(?P<what>/dev/nvidia[^"]*)"',
+        "the engine's machine has no {what}: its driver is not loaded (`nvidia-smi` there makes "
+        "the nodes), or `devices` of the runner names another machine's",
+    ),
+    Refusal(
+        r"nvidia-container-cli:.*(?:driver not loaded|load library failed: libnvidia-ml)",
+        "the toolkit finds no NVIDIA driver on the engine's machine: install or load it; "
+        "`nvidia-smi` there must work first",
+    ),
+    Refusal(
+        r"nvidia-container-cli:.*unsatisfied condition: (?P<what>[^,:]+)",
+        "the driver on the engine's machine is too old for the image ({what}): update the driver, "
+        "or choose a variant built with an older CUDA",
+    ),
+    Refusal(
+        r"nvidia-container-cli:.*device error: (?P<what>\S+?): unknown device",
+        "the engine's machine has no GPU {what}: compare `nvidia-smi -L` there with "
+        "`python -m matrix runners`",
+    ),
+)
 
 
 def owns(variant: str) -> bool:
@@ -27,20 +91,99 @@ def toolkit(variant: str) -> str:
     return f"{match[1]}.{match[2]}" if match else ""
 
 
-def detect(proc: Path = _PROC) -> tuple[str | None, tuple[str, ...]] | None:
-    """Read driver and GPU models from the kernel module's own files; no toolkit is needed."""
-    models = []
-    for information in sorted(proc.glob("gpus/*/information")):
-        match = re.search(r"^Model:\s*(.+)$", information.read_text(encoding="utf-8"), re.MULTILINE)
-        models.append(match[1].strip() if match else "NVIDIA GPU")
-    if not models:
+def detect() -> HostDevices | None:
+    """Read driver and GPUs from NVML, or from the kernel module's own files where it is absent."""
+    if not any(path.exists() for path in _DRIVER):
         return None
+    return by_nvml() or by_proc()
+
+
+def by_nvml() -> HostDevices | None:
+    """Ask the driver's management library; None where it cannot be loaded or has no GPU."""
+    import pynvml  # noqa: PLC0415  0.1 s that a machine without a driver need not spend
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    try:
+        driver = _text(pynvml.nvmlSystemGetDriverVersion())
+        gpus = [_nvml_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
+    except pynvml.NVMLError:
+        return None
+    finally:
+        pynvml.nvmlShutdown()
+    return _host(driver, [gpu for gpu in gpus if gpu])
+
+
+def _nvml_gpu(nvml: Any, index: int) -> Gpu | None:  # noqa: ANN401  a module without types
+    """One GPU; None for one that fell off its bus, which is no reason to lose the others."""
+
+    def ask(name: str) -> Any:  # noqa: ANN401
+        try:
+            return getattr(nvml, f"nvmlDeviceGet{name}")(handle)
+        except nvml.NVMLError:
+            return None
+
+    try:
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        uuid = _text(nvml.nvmlDeviceGetUUID(handle))
+    except nvml.NVMLError:
+        return None
+    pci, memory, capability = ask("PciInfo"), ask("MemoryInfo"), ask("CudaComputeCapability")
+    bus = _bus(_text(pci.busId)) if pci else ""
+    return Gpu(
+        uuid=uuid,
+        index=index,
+        name=_text(ask("Name") or "NVIDIA GPU"),
+        minor=ask("MinorNumber"),
+        memory=memory.total if memory else None,
+        arch="sm_{}{}".format(*capability) if capability else "",
+        bus=bus,
+        numa=numa_node(bus),
+    )
+
+
+def by_proc(proc: Path = _PROC) -> HostDevices | None:
+    """Read what the kernel module tells everyone: model, UUID, address; memory is not there."""
+    gpus = []
+    for index, path in enumerate(sorted(proc.glob("gpus/*/information"))):
+        lines = (line.partition(":") for line in path.read_text(encoding="utf-8").splitlines())
+        known = {key.strip(): value.strip() for key, _, value in lines}
+        bus = _bus(known.get("Bus Location") or path.parent.name)
+        uuid, minor = known.get("GPU UUID", "?"), known.get("Device Minor", "")
+        gpus.append(
+            Gpu(
+                uuid=bus if "?" in uuid else uuid,  # the driver has not woken this GPU yet
+                index=index,
+                name=known.get("Model", "NVIDIA GPU"),
+                minor=int(minor) if minor.isdecimal() else None,
+                bus=bus,
+                numa=numa_node(bus),
+            )
+        )
     try:
         text = (proc / "version").read_text(encoding="utf-8")
     except OSError:
         text = ""
     match = re.search(r"Kernel Module[^\n]*?\s(\d+\.\d+(?:\.\d+)?)\s", text)
-    return (match[1] if match else None), tuple(models)
+    return _host(match[1] if match else None, gpus)
+
+
+def _host(driver: str | None, gpus: list[Gpu]) -> HostDevices | None:
+    names = tuple(gpu.name for gpu in gpus)
+    return HostDevices(driver=driver, names=names, gpus=tuple(gpus)) if gpus else None
+
+
+def _text(value: str | bytes) -> str:
+    """Old releases of the binding return bytes."""
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _bus(address: str) -> str:
+    """`00000000:01:00.0` of NVML is `0000:01:00.0` in sysfs."""
+    domain, _, rest = address.lower().partition(":")
+    return f"{int(domain, 16):04x}:{rest}"
 
 
 def driver_gate(variant: str, driver: str | None) -> str:
@@ -52,3 +195,69 @@ def driver_gate(variant: str, driver: str | None) -> str:
         f"{variant} needs an NVIDIA driver >= {floor.floor}, this machine has {driver} "
         f"(gated; source: {floor.source})"
     )
+
+
+def visible(gpus: tuple[Gpu, ...]) -> dict[str, str]:
+    """Environment in which a process of this machine sees only these GPUs."""
+    # indices mean the same as ours only in the order of the bus
+    return {"CUDA_VISIBLE_DEVICES": ",".join(map(_id, gpus)), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
+def _id(gpu: Gpu) -> str:
+    return gpu.uuid if gpu.uuid.startswith("GPU-") else str(gpu.index)
+
+
+def access(gpus: tuple[Gpu, ...], engine: EngineFacts, settings: AccessSettings) -> DeviceAccess:
+    """What a container needs for these GPUs, by the way the runner is set to or the engine has."""
+    how = settings.gpu or _how(engine, settings)
+    if how == "cdi":
+        return cdi_access(CDI, gpus, engine)
+    if how == "toolkit":
+        ids = [_id(gpu) for gpu in gpus]
+        request = {"Driver": "nvidia", "DeviceIDs": ids, "Capabilities": [["gpu"]]}
+        # a cell's image says `void`, and the toolkit's hook reads this variable
+        return DeviceAccess(
+            device_requests=(request,),
+            env={
+                "NVIDIA_VISIBLE_DEVICES": ",".join(ids),
+                "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+            },
+        )
+    own = tuple(f"/dev/nvidia{g.index if g.minor is None else g.minor}" for g in gpus)
+    shared = tuple(node for node in settings.devices if not _NODE.fullmatch(node)) or _CONTROL
+    folders = [m.target for m in settings.driver_mounts if ".so" not in m.target]
+    paths = ":".join(path for folder in folders for path in (f"{folder}/lib64", folder))
+    return DeviceAccess(
+        devices=shared + own,
+        groups=settings.groups,
+        mounts=settings.driver_mounts,
+        env={"LD_LIBRARY_PATH": paths} if paths else {},
+    )
+
+
+def _how(engine: EngineFacts, settings: AccessSettings) -> GpuAccess:
+    if "nvidia" in engine.runtimes:
+        return "toolkit"
+    if engine.cdi(CDI):
+        return "cdi"
+    # an engine does not tell whether it has the toolkit's hook; it is the usual way
+    return "device-nodes" if settings.driver_mounts else "toolkit"
+
+
+def listed(engine: EngineFacts, settings: AccessSettings) -> tuple[Gpu, ...]:
+    """The GPUs of another machine: by its engine's CDI specs, else by the nodes in its settings."""
+    if gpus := cdi_gpus(CDI, "NVIDIA GPU", engine):
+        return gpus
+    numbers = sorted(int(m[1]) for node in settings.devices if (m := _NODE.fullmatch(node)))
+    return tuple(Gpu(uuid=f"/dev/nvidia{n}", index=n, name="NVIDIA GPU", minor=n) for n in numbers)
+
+
+def unpinned() -> DeviceAccess:
+    """For a Compose file that names no machine: its `GPU` is an index or a UUID."""
+    request = {"Driver": "nvidia", "DeviceIDs": ["${GPU:-0}"], "Capabilities": [["gpu"]]}
+    return DeviceAccess(device_requests=(request,))
+
+
+def explain_refusal(text: str) -> str | None:
+    """What an engine's refusal of a GPU means and what to do; None for another error."""
+    return explain(_REFUSALS, text)

@@ -1,13 +1,64 @@
-"""AMD: `rocmX.Y` variants and the devices of this machine."""
+"""AMD: `rocmX.Y` variants, the GPUs of a machine, and containers' way to them."""
 
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from matrix.accelerators.devices import (
+    AccessSettings,
+    DeviceAccess,
+    EngineFacts,
+    Gpu,
+    GpuAccess,
+    HostDevices,
+    Refusal,
+    cdi_access,
+    cdi_gpus,
+    explain,
+    numa_node,
+)
+
 NAME: Literal["rocm"] = "rocm"
+# HIP reads CUDA's variable too (rocm.docs.amd.com, HIP environment variables)
+READS = ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
+CDI = "amd.com/gpu"
 _VARIANT = re.compile(r"rocm(\d+(?:\.\d+)+)")
 _NODES = Path("/sys/class/kfd/kfd/topology/nodes")
+_DRM = Path("/sys/class/drm")
 _MODULE = Path("/sys/module/amdgpu/version")
+_NODE = re.compile(r"/dev/dri/renderD(\d+)")
+_KFD = "/dev/kfd"
+
+# the texts are those of engines 20.10 to 28
+_REFUSALS: tuple[Refusal, ...] = (
+    Refusal(
+        r'could not select device driver "cdi"',
+        "the engine does not know CDI: engines before 28 need `features.cdi` in daemon.json; "
+        'or set `gpu = "device-nodes"` for the runner',
+    ),
+    Refusal(
+        r"unresolvable CDI devices (?P<what>amd\.com/\S+)",
+        "the engine's CDI specs do not have {what}: run `amd-ctk cdi generate "
+        "--output=/etc/cdi/amd.json` there, again after each change of driver or GPU",
+    ),
+    Refusal(
+        r"(?:Unknown runtime specified|unknown or invalid runtime name:?) \"?(?P<what>amd)",
+        "the engine has no runtime `{what}`: install the AMD container toolkit there and run "
+        '`amd-ctk runtime configure`, or set `gpu = "device-nodes"` for the runner',
+    ),
+    Refusal(
+        r'custom device "(?P<what>/dev/(?:kfd|dri)[^"]*)"',
+        "the engine's machine has no {what}: its amdgpu driver is not loaded (`modprobe amdgpu` "
+        "there), or `devices` of the runner names another machine's",
+    ),
+    Refusal(
+        r"Unable to find group (?P<what>\S+?):",
+        "the image has no group `{what}`: write its number on the engine's machine into `groups` "
+        "of the runner (`stat -c %g /dev/kfd` there prints it)",
+    ),
+)
 
 
 def owns(variant: str) -> bool:
@@ -32,23 +83,118 @@ def _gfx(target_version: int) -> str:
     return f"gfx{major}{minor:x}{step:x}"
 
 
-def detect(nodes: Path = _NODES) -> tuple[str | None, tuple[str, ...]] | None:
-    """Read GPU architectures from the kernel driver's topology; CPU nodes have target 0."""
-    names = []
-    for properties in sorted(nodes.glob("*/properties")):
-        text = properties.read_text(encoding="utf-8")
-        match = re.search(r"^gfx_target_version (\d+)$", text, re.MULTILINE)
-        if match and int(match[1]):
-            names.append(_gfx(int(match[1])))
-    if not names:
+def detect(nodes: Path = _NODES, drm: Path = _DRM) -> HostDevices | None:
+    """Read GPUs from the kernel driver's topology; CPU nodes have target 0.
+
+    amdsmi is not asked: it gives cards another UUID than the one that ROCm's runtime reads.
+    """
+    found: list[Gpu] = []
+    for path in sorted(nodes.glob("*/properties"), key=lambda p: int(p.parent.name)):
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except OSError:  # a container's cgroup hides the others' cards
+            continue
+        known = {key: int(value) for key, _, value in (line.partition(" ") for line in lines)
+                 if value.isdecimal()}  # fmt: skip
+        if known.get("gfx_target_version"):
+            found.append(_gpu(len(found), known, drm))
+    if not found:
         return None
-    try:
-        driver: str | None = _MODULE.read_text(encoding="utf-8").strip()
-    except OSError:
-        driver = None
-    return driver, tuple(names)
+    driver = _read(_MODULE) or None
+    return HostDevices(driver=driver, names=tuple(g.name for g in found), gpus=tuple(found))
+
+
+def _gpu(index: int, known: Mapping[str, int], drm: Path) -> Gpu:
+    """One card; its render node leads to what the graphics driver knows of it."""
+    location, arch = known.get("location_id", 0), _gfx(known["gfx_target_version"])
+    bus = f"{known.get('domain', 0):04x}:{location >> 8 & 0xFF:02x}:"
+    bus += f"{location >> 3 & 0x1F:02x}.{location & 7}"
+    minor = known.get("drm_render_minor") or None
+    device = drm / f"renderD{minor}" / "device"
+    memory = _read(device / "mem_info_vram_total")
+    unique = known.get("unique_id")  # 0 on cards that have none
+    return Gpu(
+        uuid=f"GPU-{unique:016x}" if unique else bus,
+        index=index,
+        name=_read(device / "product_name") or arch,
+        minor=minor,
+        memory=int(memory) if memory.isdecimal() else None,
+        arch=arch,
+        bus=bus,
+        numa=numa_node(bus),
+    )
+
+
+def _read(path: Path) -> str:
+    with suppress(OSError):
+        return path.read_text(encoding="utf-8").strip()
+    return ""
 
 
 def driver_gate(_variant: str, _driver: str | None) -> str:
     """No gate: which amdgpu drivers serve which ROCm release is only partly published."""
     return ""
+
+
+def visible(gpus: tuple[Gpu, ...]) -> dict[str, str]:
+    """Environment in which a process of this machine sees only these GPUs.
+
+    HIP's own variable takes indices only, and counts among those that ROCR's leaves over.
+    """
+    ids = (g.uuid if g.uuid.startswith("GPU-") else str(g.index) for g in gpus)
+    return {"ROCR_VISIBLE_DEVICES": ",".join(ids)}
+
+
+def access(gpus: tuple[Gpu, ...], engine: EngineFacts, settings: AccessSettings) -> DeviceAccess:
+    """What a container needs for these GPUs, by the way the runner is set to or the engine has."""
+    nodes = tuple(f"/dev/dri/renderD{128 + g.index if g.minor is None else g.minor}" for g in gpus)
+    # neither CDI nor the runtime lets a user without root in: the nodes belong to groups
+    groups = settings.groups or _owners((_KFD, *nodes))
+    how = settings.gpu or _how(engine)
+    if how == "cdi":
+        requests = cdi_access(CDI, gpus, engine).device_requests
+        return DeviceAccess(device_requests=requests, groups=groups)
+    if how == "toolkit":
+        ids = ",".join(str(gpu.index) for gpu in gpus)
+        return DeviceAccess(runtime="amd", groups=groups, env={"AMD_VISIBLE_DEVICES": ids})
+    shared = tuple(node for node in settings.devices if not _NODE.fullmatch(node)) or (_KFD,)
+    return DeviceAccess(devices=shared + nodes, groups=groups, mounts=settings.driver_mounts)
+
+
+def _how(engine: EngineFacts) -> GpuAccess:
+    if "amd" in engine.runtimes:
+        return "toolkit"
+    return "cdi" if engine.cdi(CDI) else "device-nodes"
+
+
+def _owners(nodes: tuple[str, ...]) -> tuple[str, ...]:
+    """Numbers of the groups that device nodes of this machine belong to."""
+    found = []
+    for node in nodes:
+        with suppress(OSError):
+            found.append(Path(node).stat().st_gid)
+    return tuple(str(gid) for gid in dict.fromkeys(found) if gid)
+
+
+def listed(engine: EngineFacts, settings: AccessSettings) -> tuple[Gpu, ...]:
+    """The GPUs of another machine: by its engine's CDI specs, else by the nodes in its settings."""
+    if gpus := cdi_gpus(CDI, "AMD GPU", engine):
+        return gpus
+    minors = sorted(int(m[1]) for node in settings.devices if (m := _NODE.fullmatch(node)))
+    return tuple(
+        Gpu(uuid=f"/dev/dri/renderD{n}", index=i, name="AMD GPU", minor=n)
+        for i, n in enumerate(minors)
+    )
+
+
+def unpinned() -> DeviceAccess:
+    """For a Compose file that names no machine: its `RENDER_NODE` and the node's group number."""
+    return DeviceAccess(
+        devices=(_KFD, "/dev/dri/${RENDER_NODE:-renderD128}"),
+        groups=("${RENDER_GROUP:?number of the group: stat -c %g /dev/dri/renderD128}",),
+    )
+
+
+def explain_refusal(text: str) -> str | None:
+    """What an engine's refusal of a GPU means and what to do; None for another error."""
+    return explain(_REFUSALS, text)

@@ -1,8 +1,19 @@
 """What each vendor's module knows: its variants, its devices on this machine, its driver gate."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 
-from matrix.accelerators import ACCELERATORS, accelerator_of, cuda, detect, hidden_except, rocm
+from matrix.accelerators import (
+    ACCELERATORS,
+    Gpu,
+    LocalDevices,
+    accelerator_of,
+    cuda,
+    hidden_except,
+    rocm,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,20 +38,127 @@ def test_other_names_belong_to_nobody(variant):
     assert accelerator_of(variant) is None
 
 
-def test_nvidia_devices_are_read_from_the_kernel_module(tmp_path):
-    (tmp_path / "gpus" / "0000:01:00.0").mkdir(parents=True)
-    (tmp_path / "gpus" / "0000:01:00.0" / "information").write_text(
-        "Model: \t NVIDIA H200\nIRQ: 1\n"
+class NvmlError(Exception):
+    pass
+
+
+def nvml(count=1, init=None, **answers):
+    """A stand-in of the binding to NVML; a query without an answer is one it refuses."""
+
+    def ask(name):
+        def call(*_):
+            if isinstance(value := answers.get(name, NvmlError()), Exception):
+                raise value
+            return value
+
+        return call
+
+    def start():
+        if init:
+            raise init
+
+    queries = "HandleByIndex UUID Name PciInfo MemoryInfo CudaComputeCapability MinorNumber"
+    return SimpleNamespace(
+        NVMLError=NvmlError,
+        nvmlInit=start,
+        nvmlShutdown=lambda: None,
+        nvmlSystemGetDriverVersion=lambda: b"580.159.04",
+        nvmlDeviceGetCount=lambda: count,
+        **{f"nvmlDeviceGet{name}": ask(name) for name in queries.split()},
     )
+
+
+def test_nvidia_gpus_are_read_from_nvml(monkeypatch):
+    binding = nvml(
+        HandleByIndex=object(),
+        UUID=b"GPU-aa",
+        Name="NVIDIA H200",
+        PciInfo=SimpleNamespace(busId="00000000:1B:00.0"),
+        MemoryInfo=SimpleNamespace(total=150_000_000_000),
+        CudaComputeCapability=[9, 0],
+        MinorNumber=3,
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", binding)
+    found = cuda.by_nvml()
+    assert (found.driver, found.names) == ("580.159.04", ("NVIDIA H200",))
+    assert found.gpus == (
+        Gpu(uuid="GPU-aa", index=0, name="NVIDIA H200", minor=3, memory=150_000_000_000,
+            arch="sm_90", bus="0000:1b:00.0"),
+    )  # fmt: skip
+
+
+def test_what_a_gpu_does_not_tell_stays_unknown(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", nvml(HandleByIndex=object(), UUID="GPU-aa"))
+    assert cuda.by_nvml().gpus == (Gpu(uuid="GPU-aa", index=0, name="NVIDIA GPU"),)
+
+
+@pytest.mark.parametrize(
+    "binding",
+    [
+        pytest.param(nvml(init=NvmlError()), id="no-library"),
+        pytest.param(nvml(count=0), id="no-gpu"),
+        pytest.param(nvml(count=1), id="fallen-off-the-bus"),
+    ],
+)
+def test_without_an_answer_of_nvml_there_is_none(monkeypatch, binding):
+    monkeypatch.setitem(sys.modules, "pynvml", binding)
+    assert cuda.by_nvml() is None
+
+
+INFORMATION = """Model: \t\t NVIDIA H200
+IRQ:   \t\t 17
+GPU UUID: \t GPU-{uuid}
+Bus Location: \t 0000:01:00.0
+Device Minor: \t 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("uuid", "known_by"),
+    [
+        pytest.param("12ab", "GPU-12ab", id="awake"),
+        pytest.param("????????-????", "0000:01:00.0", id="not-woken-yet"),
+    ],
+)
+def test_nvidia_devices_are_read_from_the_kernel_module(tmp_path, uuid, known_by):
+    (tmp_path / "gpus" / "0000:01:00.0").mkdir(parents=True)
+    (tmp_path / "gpus/0000:01:00.0/information").write_text(INFORMATION.format(uuid=uuid))
     (tmp_path / "version").write_text(
         "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul 27 07:17:00 UTC 2025\n"
     )
-    assert cuda.detect(tmp_path) == ("580.65.06", ("NVIDIA H200",))
+    found = cuda.by_proc(tmp_path)
+    assert (found.driver, found.names) == ("580.65.06", ("NVIDIA H200",))
+    assert found.gpus == (
+        Gpu(uuid=known_by, index=0, name="NVIDIA H200", minor=2, bus="0000:01:00.0"),
+    )
 
 
-def test_a_machine_without_the_module_has_no_device(tmp_path):
-    assert cuda.detect(tmp_path) is None
+def test_a_machine_without_the_module_has_no_device(tmp_path, monkeypatch):
+    """And the binding is not even imported there."""
+    monkeypatch.setattr(cuda, "_DRIVER", (tmp_path / "version",))
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert cuda.detect() is None
+    assert cuda.by_proc(tmp_path) is None
     assert rocm.detect(tmp_path) is None
+
+
+PROPERTIES = """simd_count 1216
+gfx_target_version {target}
+location_id 49920
+domain 1
+drm_render_minor {minor}
+unique_id {unique}
+name a name
+"""
+
+
+def amd_machine(folder, *cards):
+    """Sysfs of a machine: one CPU node, then a node per (target, render minor, unique id)."""
+    for node, (target, minor, unique) in enumerate([(0, 0, 0), *cards]):
+        (folder / "nodes" / str(node)).mkdir(parents=True)
+        text = PROPERTIES.format(target=target, minor=minor, unique=unique)
+        (folder / "nodes" / str(node) / "properties").write_text(text)
+    return folder / "nodes"
 
 
 @pytest.mark.parametrize(
@@ -52,12 +170,29 @@ def test_a_machine_without_the_module_has_no_device(tmp_path):
     ],
 )
 def test_amd_devices_are_read_from_the_topology(tmp_path, number, name):
-    for node, target in enumerate((0, number)):
-        (tmp_path / str(node)).mkdir()
-        (tmp_path / str(node) / "properties").write_text(
-            f"simd\ngfx_target_version {target}\nx 1\n"
-        )
-    assert rocm.detect(tmp_path)[1] == (name,)
+    found = rocm.detect(amd_machine(tmp_path, (number, 128, 255)), tmp_path / "drm")
+    assert found.names == (name,)
+    assert found.gpus == (
+        Gpu(uuid="GPU-00000000000000ff", index=0, name=name, minor=128, arch=name,
+            bus="0001:c3:00.0"),
+    )  # fmt: skip
+
+
+def test_an_amd_card_has_the_name_and_memory_that_its_render_node_leads_to(tmp_path):
+    device = tmp_path / "drm" / "renderD129" / "device"
+    device.mkdir(parents=True)
+    (device / "product_name").write_text("AMD Instinct MI300X\n")
+    (device / "mem_info_vram_total").write_text("206141652992\n")
+    [gpu] = rocm.detect(amd_machine(tmp_path, (90402, 129, 1)), tmp_path / "drm").gpus
+    assert (gpu.name, gpu.memory) == ("AMD Instinct MI300X", 206_141_652_992)
+
+
+def test_amd_cards_are_counted_in_the_order_of_their_nodes(tmp_path):
+    """Node 10 comes after node 2; a card without a unique id is known by its address."""
+    cards = [(90402, 128 + n, 0 if n == 1 else n + 1) for n in range(11)]
+    gpus = rocm.detect(amd_machine(tmp_path, *cards), tmp_path / "drm").gpus
+    assert [gpu.minor for gpu in gpus] == list(range(128, 139))
+    assert gpus[1].uuid == "0001:c3:00.0"
 
 
 def test_an_old_driver_is_gated_with_its_floor_and_source():
@@ -79,15 +214,29 @@ def test_what_is_not_known_to_be_too_old_is_not_gated(variant, driver):
 
 
 def test_a_cell_sees_the_devices_of_its_own_vendor_only():
-    hidden = hidden_except("cpu")
-    assert hidden == {
+    """HIP reads CUDA's variable too: hiding NVIDIA by it would hide AMD's cards."""
+    assert hidden_except("cpu") == {
         "CUDA_VISIBLE_DEVICES": "",
         "HIP_VISIBLE_DEVICES": "",
         "ROCR_VISIBLE_DEVICES": "",
     }
-    assert "CUDA_VISIBLE_DEVICES" not in hidden_except("cuda")
-    assert set(hidden_except("rocm")) == {"CUDA_VISIBLE_DEVICES"}
+    assert set(hidden_except("cuda")) == {"HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"}
+    assert hidden_except("rocm") == {}
 
 
 def test_every_machine_has_a_cpu_with_a_name():
-    assert detect()["cpu"].names[0]
+    assert LocalDevices()["cpu"].names[0]
+
+
+def test_only_the_accelerators_that_are_asked_for_are_looked_at(monkeypatch):
+    """And once: a look costs up to a second on a machine with many GPUs."""
+    looked = []
+    for module, found in ((cuda, None), (rocm, "card")):
+        monkeypatch.setattr(module, "detect", lambda m=module, f=found: looked.append(m) or f)
+    devices = LocalDevices()
+    assert "cpu" in devices
+    assert looked == []
+    assert "cuda" not in devices
+    assert (devices["rocm"], "xpu" in devices) == ("card", False)
+    assert (list(devices), len(devices)) == (["cpu", "rocm"], 2)
+    assert looked == [cuda, rocm]
