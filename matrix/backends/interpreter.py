@@ -1,7 +1,8 @@
 """What `venv` and `host` share: entering an interpreter on this machine."""
 
 import json
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePath
 
 from matrix.accelerators import hidden_except
 from matrix.backends import CellFailed, Context, Environment, Progress
@@ -40,12 +41,9 @@ class Interpreter:
 
     def probe(self, job: Job, environment: Environment, out: Path) -> None:
         """Run the identity probe in a process of its own."""
-        companions = [c.split("==")[0] for c in job.cell.companions]
-        for suite in job.suites:
-            companions += suite.suite.companions
         probe = (environment.python, "-m", "matrix.inside.probe", out / "probe.json")
         done = run(
-            [*probe, *dict.fromkeys(companions)],
+            [*probe, *companions_of(job)],
             env=self.environment_of(job, environment.python, exclusive=False),
             timeout=PROBE_TIMEOUT,
             stop=self.context.stop,
@@ -59,21 +57,8 @@ class Interpreter:
     ) -> None:
         """Hand one suite to the supervisor inside the cell."""
         suite = run_.suite
-        cwd, tests = self._tests(suite)
-        spec: dict[str, object] = {
-            "suite": suite.name,
-            "kind": "command" if suite.command else "pytest",
-            "tests": [str(path) for path in tests],
-            "command": _command(suite, environment.python),
-            "cwd": str(cwd),
-            "out": str(out),
-            "test_timeout": suite.test_timeout,
-            "deadline": suite.timeout,
-            "log_cap": 10 * 1024 * 1024,
-            "env": {},
-            "pytest_args": list(suite.pytest_args),
-            "companions": [*(c.split("==")[0] for c in job.cell.companions), *suite.companions],
-        }
+        cwd, tests = tests_of(suite, self.context)
+        spec = order(job, suite, python=environment.python, cwd=cwd, tests=tests, out=out)
         job_file = out / "job.json"
         job_file.write_text(json.dumps(spec, indent=1), encoding="utf-8")
         env = {
@@ -94,25 +79,56 @@ class Interpreter:
                 "crash", f"the suite left no report (exit {done.code}: {done.last_line})"
             )
 
-    def _tests(self, suite: Suite) -> tuple[Path, tuple[Path, ...]]:
-        """Working folder and absolute test paths of a suite."""
-        if suite.name in BUILTIN_SUITES:
-            folder = self.context.payload / "suites" / suite.name
-            return folder, (folder,)
-        if suite.source:
-            try:
-                folder = unpacked(suite.source, self.context.work / "sources", self.context.env)
-            except SourceError as error:
-                raise CellFailed("infra", str(error)) from error
-            missing = [str(t) for t in suite.tests if not (folder / t).exists()]
-            if missing:
-                reason = f"`{suite.source}` has no {', '.join(missing)} in its source archive"
-                raise CellFailed("infra", reason)
-            return folder, tuple(folder / test for test in suite.tests)
-        first = suite.tests[0] if suite.tests else suite.folder
-        return (first if first.is_dir() else first.parent), suite.tests
+
+def companions_of(job: Job) -> tuple[str, ...]:
+    """Packages that the identity probe tries to import."""
+    names = [companion.split("==")[0] for companion in job.cell.companions]
+    for run_ in job.suites:
+        names += run_.suite.companions
+    return tuple(dict.fromkeys(names))
 
 
-def _command(suite: Suite, python: Path) -> list[str]:
-    """`python` in a command means the cell's interpreter."""
-    return [str(python) if part == "python" else part for part in suite.command]
+def order(
+    job: Job,
+    suite: Suite,
+    *,
+    python: PurePath,
+    cwd: PurePath,
+    tests: Iterable[PurePath],
+    out: PurePath,
+) -> dict[str, object]:
+    """What the supervisor is told about a suite (job.json); all paths are the cell's."""
+    return {
+        "suite": suite.name,
+        "kind": "command" if suite.command else "pytest",
+        "tests": [str(path) for path in tests],
+        # `python` in a command means the cell's interpreter
+        "command": [str(python) if part == "python" else part for part in suite.command],
+        "cwd": str(cwd),
+        "out": str(out),
+        "test_timeout": suite.test_timeout,
+        "deadline": suite.timeout,
+        "log_cap": 10 * 1024 * 1024,
+        "env": {},
+        "pytest_args": list(suite.pytest_args),
+        "companions": [*(c.split("==")[0] for c in job.cell.companions), *suite.companions],
+    }
+
+
+def tests_of(suite: Suite, context: Context) -> tuple[Path, tuple[Path, ...]]:
+    """Working folder and absolute test paths of a suite on this machine."""
+    if suite.name in BUILTIN_SUITES:
+        folder = context.payload / "suites" / suite.name
+        return folder, (folder,)
+    if suite.source:
+        try:
+            folder = unpacked(suite.source, context.work / "sources", context.env)
+        except SourceError as error:
+            raise CellFailed("infra", str(error)) from error
+        missing = [str(t) for t in suite.tests if not (folder / t).exists()]
+        if missing:
+            reason = f"`{suite.source}` has no {', '.join(missing)} in its source archive"
+            raise CellFailed("infra", reason)
+        return folder, tuple(folder / test for test in suite.tests)
+    first = suite.tests[0] if suite.tests else suite.folder
+    return (first if first.is_dir() else first.parent), suite.tests

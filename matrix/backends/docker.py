@@ -1,0 +1,278 @@
+"""`docker`: a container per stage of a cell, hardened, from an image or a mounted interpreter."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+from matrix.accelerators import hidden_except
+from matrix.backends import CellFailed, Context, Environment, Progress
+from matrix.backends.endings import blame_memory, close_report
+from matrix.backends.interpreter import PROBE_TIMEOUT, SPARE, companions_of, order, tests_of
+from matrix.backends.mounted import places
+from matrix.backends.processors import Processors, usable
+from matrix.backends.travel import Travelling, suite_files, tree
+from matrix.engines.archives import Caps, pack
+from matrix.engines.connection import Engine, EngineLost
+from matrix.engines.containers import End, fetch, follow, started
+from matrix.engines.labels import labels
+from matrix.engines.orders import DeviceAccess, Limits, Order
+from matrix.engines.refusals import StartRefused
+from matrix.plan import Job, SuiteRun
+from matrix.render import UID
+from matrix.schema import BUILTIN_SUITES
+
+PAYLOAD = "/opt/payload"
+PYTHON = Path("/opt/venv/bin/python")
+RESULTS = "/results"
+OUT = PurePosixPath(RESULTS, "out")
+SUITE = PurePosixPath("/suite")
+NOT_FOUND = 127  # what the container's init ends with where there is no such program
+_LOG_CAP = 11 << 20  # the supervisor's, and its line about what it dropped
+
+
+class MakesImages(Protocol):
+    """Makes the image of a job's cell; raises `CellFailed` and `Stopped`."""
+
+    def make(self, job: Job, folder: Path, stage: Callable[[str], None]) -> Any:  # noqa: ANN401
+        """Return its `id`, `lock`, `install_bytes` and `stages`; logs go into `folder`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mounted:
+    """An interpreter of this machine, mounted into containers of `image`, any that fits it."""
+
+    image: str
+    python: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerEnvironment(Environment):
+    """A cell as an image, with folders of this machine where the interpreter is mounted."""
+
+    image: str
+    binds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Box:
+    """What containers of a run have in common: whose they are, and how much they may take.
+
+    `memory` is in bytes for one container; None shares what the engine's machine has. `env` is
+    what the runner sets in every container.
+    """
+
+    owner: str
+    slots: int = 1
+    memory: int | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+class DockerBackend:
+    """Makes images or mounts an interpreter, and runs each stage in a container of its own."""
+
+    name = "docker"
+
+    def __init__(
+        self,
+        context: Context,
+        engine: Engine,
+        images: MakesImages | Mounted,
+        access: Callable[[Job], DeviceAccess],
+        box: Box,
+    ) -> None:
+        self.context = context
+        self.engine = engine
+        self.images = images
+        self.access = access
+        self.box = box
+        with engine.errors():
+            info = engine.client.info()
+        self.memory = int(info["MemTotal"])
+        self.cpus = Processors(usable(int(info["NCPU"]), local=engine.is_local), box.slots)
+
+    def provision(self, job: Job, folder: Path, stage: Progress) -> Environment:
+        """Make the image, or find out what of this machine is to be mounted."""
+        if isinstance(self.images, Mounted):
+            stage("mount")
+            if not self.engine.is_local:
+                reason = f"`{self.images.python}` cannot be mounted by the engine at "
+                raise CellFailed("infra", f"{reason}`{self.engine.url}`: it is another machine")
+            return ContainerEnvironment(
+                python=self.images.python,
+                provision="mounted",
+                stages={},
+                image=self.images.image,
+                binds=places(self.images.python, self.context),
+            )
+        image = self.images.make(job, folder, stage)
+        return ContainerEnvironment(
+            python=PYTHON,
+            provision="built",
+            lock=image.lock,
+            install_bytes=image.install_bytes,
+            stages=image.stages,
+            image=image.id,
+        )
+
+    def probe(self, job: Job, environment: Environment, out: Path) -> None:
+        """Run the identity probe in a container of its own."""
+        command = ("-m", "matrix.inside.probe", str(OUT / "probe.json"), *companions_of(job))
+        with self.cpus.share(exclusive=False) as cpus:
+            what = self._order(job, environment, command, cpus)
+            with self._container(what) as container:
+                log = out / "probe.log"
+                end = self._follow(container, log=log, timeout=PROBE_TIMEOUT)
+                _took(end, what, "the identity probe")
+                fetch(self.engine, container, str(OUT / "probe.json"), out, Caps())
+        if end.cause == "timeout":
+            raise CellFailed("infra", f"the identity probe took more than {PROBE_TIMEOUT:.0f} s")
+
+    def run_suite(
+        self, job: Job, run: SuiteRun, environment: Environment, out: Path, line: Progress
+    ) -> None:
+        """Hand one suite to the supervisor in a container; fetch its report from there."""
+        suite = run.suite
+        folder, tests = tests_of(suite, self.context)
+        travelling = Travelling(
+            cwd=PurePosixPath(PAYLOAD, "suites", suite.name),
+            tests=(PurePosixPath(PAYLOAD, "suites", suite.name),),
+            files={},
+        )
+        if suite.name not in BUILTIN_SUITES:
+            travelling = suite_files(suite, folder, tests, SUITE)
+        spec = json.dumps(
+            order(
+                *(job, suite),
+                python=environment.python,
+                cwd=travelling.cwd,
+                tests=travelling.tests,
+                out=OUT,
+            ),
+            indent=1,
+        )
+        (out / "job.json").write_text(spec, encoding="utf-8")
+        command = ("-m", "matrix.inside.supervise", "--no-tether", str(OUT / "job.json"))
+        with self.cpus.share(exclusive=suite.exclusive) as cpus:
+            what = self._order(job, environment, command, cpus, spec, travelling.files)
+            what = replace(what, env={**what.env, **suite.env})
+            if suite.exclusive:
+                what = replace(what, limits=self._limits(cpus, alone=True))
+            with self._container(what) as container:
+                log = out / "supervise.log"
+                end = self._follow(container, log, suite.timeout + SPARE, line)
+                _took(end, what, "the suite")
+                for name, cap in (("outcomes.jsonl", Caps().file), ("suite.log", _LOG_CAP)):
+                    path = str(OUT / name)
+                    fetch(self.engine, container, path, out, Caps(file=cap))
+        judge_end(end, out / "outcomes.jsonl", what.limits.memory)
+
+    def discard(self, job: Job, folder: Path) -> None:  # noqa: ARG002  the Protocol's
+        """Remove the job's folder; containers are gone by now, and the image is for next time."""
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _order(
+        self,
+        job: Job,
+        environment: Environment,
+        command: tuple[str, ...],
+        cpus: tuple[int, ...],
+        spec: str = "",
+        files: Mapping[str, bytes | Path] | None = None,
+    ) -> Order:
+        """One container of a job, with its results' folder and what it needs to find."""
+        assert isinstance(environment, ContainerEnvironment)  # it is our own
+        place = str(OUT.relative_to(RESULTS))
+        results: dict[str, bytes | Path] = {f"{place}/job.json": spec.encode()} if spec else {}
+        archives = {RESULTS: pack(results, owner=UID, folders=(place,))}
+        if files:
+            archives[str(SUITE)] = pack(files)
+        if environment.provision == "mounted":
+            archives[PAYLOAD] = pack(tree(self.context.payload))
+        return Order(
+            image=environment.image,
+            command=(str(environment.python), *command),
+            env=self._env(job, environment, len(cpus)),
+            labels=labels(self.box.owner, self.context.work.name, job.id),
+            limits=self._limits(cpus),
+            access=self.access(job),
+            files=archives,
+            binds=environment.binds,
+        )
+
+    def _env(self, job: Job, environment: Environment, threads: int) -> dict[str, str]:
+        """What processes in the container see besides what the image sets.
+
+        Nothing of this machine's environment: a container is a clean one.
+        """
+        path = {}
+        if environment.provision == "mounted":
+            usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+            path["PATH"] = f"{environment.python.parent}:{usual}"
+        return {
+            **path,
+            **self.box.env,
+            **hidden_except(job.cell.device),
+            "PYTHONPATH": PAYLOAD,
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",  # nothing it could write to
+            "HOME": "/tmp",  # noqa: S108  a tmpfs of the container's own, and all it may write
+            "USER": "matrix",
+            "OMP_NUM_THREADS": str(threads),
+            "TORCHINDUCTOR_COMPILE_THREADS": str(threads),
+        }
+
+    def _limits(self, cpus: tuple[int, ...], *, alone: bool = False) -> Limits:
+        """An even share of nine tenths of the memory; its tmpfs count against it."""
+        share = self.memory * 9 // 10 // (1 if alone else self.box.slots)
+        memory = self.box.memory or share
+        return Limits(memory=memory, tmp=memory // 2, shm=memory // 4, cpus=cpus)
+
+    @contextmanager
+    def _container(self, what: Order) -> Iterator[Any]:
+        """A started container; what goes wrong with it or its engine is a cell's verdict."""
+        try:
+            with started(self.engine, what) as container:
+                yield container
+        except StartRefused as refused:
+            raise CellFailed(refused.verdict, refused.reason) from refused
+        except EngineLost as lost:
+            raise CellFailed("infra", str(lost)) from lost
+
+    def _follow(
+        self, container: Any, log: Path, timeout: float, line: Progress | None = None  # noqa: ANN401
+    ) -> End:  # fmt: skip
+        stop = self.context.stop
+        return follow(self.engine, container, log=log, timeout=timeout, stop=stop, on_line=line)
+
+
+def _took(end: End, what: Order, name: str) -> None:
+    """Raise where something else than the cell ended a container."""
+    if end.cause == "killed":
+        raise CellFailed("infra", f"someone killed the container of {name} through the engine")
+    if end.code == NOT_FOUND and "exec " in end.last_line:
+        program = what.command[0]
+        reason = f"`{program}` does not start in the image `{what.image}`: {end.last_line}"
+        raise CellFailed("infra", reason)
+
+
+def judge_end(end: End, report: Path, memory: int) -> None:
+    """Say in the report what the end of its container means; raises where there is no report."""
+    if end.cause == "timeout":
+        verdict, why = "timeout", f"the suite was killed after {end.seconds:.0f} s"
+    elif end.oom:
+        limit = f"{memory >> 20} MiB"
+        verdict, why = "oom", f"the container was killed at its memory limit of {limit}"
+    else:
+        said = end.last_line or "nothing"
+        verdict, why = "crash", f"the suite left no report (exit {end.code}: {said})"
+    if not report.exists():
+        if end.code or end.oom:
+            raise CellFailed(verdict, why)
+    elif end.cause in {"timeout", "oom"}:
+        close_report(report, verdict, why)
+    elif end.oom:
+        blame_memory(report, memory)

@@ -1,0 +1,80 @@
+"""What of a user's suite travels into a container: what its recipe is made of, no more."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from matrix.backends import CellFailed
+from matrix.definition import Suite
+from matrix.resources import files_under
+
+MAX_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Travelling:
+    """Files by their place below the suite's folder in the cell, and where it runs there."""
+
+    cwd: PurePosixPath
+    tests: tuple[PurePosixPath, ...]
+    files: Mapping[str, bytes | Path]
+
+
+def tree(folder: Path) -> dict[str, bytes | Path]:
+    """Files of a folder by their names relative to it; hidden and generated ones stay."""
+    return {path.relative_to(folder).as_posix(): path for path in files_under(folder)}
+
+
+def suite_files(
+    suite: Suite, folder: Path, tests: tuple[Path, ...], place: PurePosixPath
+) -> Travelling:
+    """Lay a suite out below `place` as it lies on this machine, so that its imports work.
+
+    Of pytest suites the folders of their tests travel and the conftests above; of a command what
+    it names, with what lies beside; of a source archive all. Raises `CellFailed`.
+    """
+    if suite.source:
+        chosen = set(files_under(folder))
+    elif suite.command:
+        chosen = _beside(suite)
+    else:
+        chosen = {file for test in tests for file in files_under(_folder(test))}
+        chosen |= {
+            parent / "conftest.py"
+            for test in tests
+            for parent in _folder(test).parents
+            if parent.is_relative_to(suite.folder) and (parent / "conftest.py").is_file()
+        }
+    size = sum(path.stat().st_size for path in chosen)
+    if size > MAX_BYTES:
+        reason = (
+            f"the suite `{suite.name}` has {size >> 20} MiB of files beside its tests, more than "
+            f"the {MAX_BYTES >> 20} MiB that go into a container; give it a folder of its own"
+        )
+        raise CellFailed("infra", reason)
+    folders = [folder, *(_folder(test) for test in tests), *(path.parent for path in chosen)]
+    root = Path(os.path.commonpath([path.absolute() for path in folders]))
+    return Travelling(
+        cwd=place / folder.absolute().relative_to(root),
+        tests=tuple(place / test.absolute().relative_to(root) for test in tests),
+        files={path.absolute().relative_to(root).as_posix(): path for path in sorted(chosen)},
+    )
+
+
+def _folder(test: Path) -> Path:
+    return test if test.is_dir() else test.parent
+
+
+def _beside(suite: Suite) -> set[Path]:
+    """What a command names in its folder; beside a script, the other files there."""
+    chosen: set[Path] = set()
+    for part in suite.command:
+        named = suite.folder / part
+        if named.is_dir() and named != suite.folder:
+            chosen |= set(files_under(named))
+        elif named.is_file() and named.parent != suite.folder:
+            chosen |= set(files_under(named.parent))
+        elif named.is_file():
+            chosen |= {path for path in files_under(suite.folder) if path.parent == suite.folder}
+    return chosen

@@ -1,0 +1,206 @@
+"""Containers of cells: made hardened, followed to their end, files in and out through its API."""
+
+import datetime
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from docker.errors import APIError, NotFound
+
+from matrix.engines.archives import Caps, Extracted, extract
+from matrix.engines.connection import Engine, EngineLost, Pulse
+from matrix.engines.orders import Order, settings
+from matrix.engines.output import Output
+from matrix.engines.refusals import explain
+from matrix.process import Stopped
+
+POLL = 0.1
+SETTLE = 10.0  # seconds between the end of the log and the end of the container
+KILLED = frozenset({137, 255})  # 255: it ended while its engine was down
+Cause = Literal["", "timeout", "stopped", "oom", "killed"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class End:
+    """How a container ended. `oom`: its memory limit killed something in it, maybe not all."""
+
+    code: int
+    oom: bool
+    cause: Cause
+    seconds: float
+    last_line: str
+
+
+@contextmanager
+def started(engine: Engine, order: Order) -> Iterator[Any]:
+    """Make a container, put its files in, start it, and remove it whatever happens.
+
+    Raises `StartRefused` and `EngineLost`; one that a lost engine keeps is reaped by its labels.
+    """
+    container = None
+    try:
+        with engine.errors():
+            engine.check()
+            try:
+                container = engine.client.containers.create(**settings(order))
+                for target, archive in order.files.items():
+                    container.put_archive(target, archive)
+                container.start()
+            except APIError as error:
+                raise explain(error) from error
+        yield container
+    except EngineLost:
+        container = None
+        raise
+    finally:
+        if container is not None:
+            _remove(engine, container)
+
+
+def _remove(engine: Engine, container: Any) -> None:  # noqa: ANN401  the SDK has no types
+    with suppress(APIError, EngineLost), engine.errors():
+        container.remove(v=True, force=True)
+
+
+def follow(
+    engine: Engine,
+    container: Any,  # noqa: ANN401  the SDK has no types
+    *,
+    log: Path,
+    timeout: float,
+    stop: threading.Event,
+    on_line: Callable[[str], None] | None = None,
+) -> End:
+    """Follow a container to its end, its output into `log`; it is killed after `timeout` seconds.
+
+    Raises `Stopped` and `EngineLost`. A log that ends says nothing: engines that die end it too.
+    """
+    begun = time.monotonic()
+    cause: Cause = ""
+    pulse = Pulse(engine)
+    with Output(log, on_line) as output:
+        reader = _Reader(engine, container, output)
+        try:
+            while not reader.over.wait(POLL):
+                pulse.feel()
+                if not cause and stop.is_set():
+                    cause = "stopped"
+                    _kill(engine, container)
+                elif not cause and time.monotonic() - begun > timeout:
+                    cause = "timeout"
+                    _kill(engine, container)
+        finally:
+            reader.close()
+        state = _settled(engine, container, pulse)
+    if cause == "stopped":
+        raise Stopped
+    if reader.error:
+        raise reader.error
+    code, oom = int(state["ExitCode"]), bool(state.get("OOMKilled"))
+    if not cause and code in KILLED:
+        cause = "oom" if oom else _killer(engine, container, state)
+    return End(
+        code=code,
+        oom=oom,
+        cause=cause,
+        seconds=time.monotonic() - begun,
+        last_line=output.last_line,
+    )
+
+
+class _Reader(threading.Thread):
+    """Copies a container's output; the stream of a frozen engine blocks for ever, so apart."""
+
+    def __init__(self, engine: Engine, container: Any, output: Output) -> None:  # noqa: ANN401
+        super().__init__(daemon=True)
+        self.over = threading.Event()
+        self.error: OSError | None = None
+        self._output = output
+        try:
+            with engine.errors():
+                self._stream = container.logs(stream=True, follow=True)
+        except APIError as error:
+            raise explain(error) from error
+        self.start()
+
+    def run(self) -> None:
+        """Copy until the stream ends, however it does: what that means is found out after it."""
+        try:
+            for chunk in self._stream:
+                try:
+                    self._output.write(chunk)
+                except OSError as error:  # the disk of this machine
+                    self.error = error
+                    break
+        except Exception:  # noqa: BLE001, S110  the SDK lets through whatever its layers raise
+            pass
+        finally:
+            self.over.set()
+
+    def close(self) -> None:
+        """Stop reading."""
+        with suppress(Exception):
+            self._stream.close()
+        self.join(POLL)
+
+
+def _kill(engine: Engine, container: Any) -> None:  # noqa: ANN401  the SDK has no types
+    with suppress(APIError), engine.errors():  # it may have ended meanwhile
+        container.kill()
+
+
+def _settled(engine: Engine, container: Any, pulse: Pulse) -> Mapping[str, Any]:  # noqa: ANN401
+    """The state of a container after its end; raises `EngineLost` where nobody can tell it."""
+    end = time.monotonic() + SETTLE
+    while True:
+        try:
+            with engine.errors():
+                container.reload()
+        except NotFound as error:
+            raise EngineLost("the container was removed by someone else") from error
+        state: Mapping[str, Any] = container.attrs["State"]
+        if not state["Running"]:
+            return state
+        if time.monotonic() > end:
+            raise EngineLost(f"the engine at `{engine.url}` gives no more output of the container")
+        pulse.feel()
+        time.sleep(POLL)
+
+
+def _killer(engine: Engine, container: Any, state: Mapping[str, Any]) -> Cause:  # noqa: ANN401
+    """Who killed a container that we did not: someone through the engine, or a process in it.
+
+    An engine remembers no events from before its own start: then it was restarted meanwhile.
+    """
+    since, until = _epoch(state["StartedAt"]) - 1, _epoch(state["FinishedAt"]) + 1
+    with engine.errors():
+        events = engine.client.events(
+            since=since, until=until, filters={"container": container.id}, decode=True
+        )
+        actions = {str(event.get("Action")) for event in events}
+    if "die" not in actions or "start" not in actions:
+        raise EngineLost(f"the engine at `{engine.url}` was restarted while the container ran")
+    return "killed" if "kill" in actions else ""
+
+
+def _epoch(stamp: str) -> int:
+    """Seconds of the engine's RFC 3339 time, which has nine decimals."""
+    return int(datetime.datetime.fromisoformat(f"{stamp[:19]}+00:00").timestamp())
+
+
+def fetch(engine: Engine, container: Any, path: str, folder: Path, caps: Caps) -> Extracted:  # noqa: ANN401
+    """Copy one file out of an ended container; nothing and no complaint where it left none."""
+    with engine.errors():
+        try:
+            chunks, _ = container.get_archive(path)
+        except NotFound:
+            return Extracted(files=(), complaints=())
+        except APIError as error:
+            raise EngineLost(
+                f"the engine at `{engine.url}` gave no `{path}`: {error.explanation}"
+            ) from error
+        return extract(chunks, folder, caps)

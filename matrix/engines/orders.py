@@ -1,0 +1,100 @@
+"""What a container is to be: its options, always hardened, as the engine is told them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from docker.types import DeviceRequest, LogConfig, Mount
+
+from matrix.engines.refusals import StartRefused
+from matrix.render import UID
+
+SOCKETS = ("docker.sock", "containerd.sock", "podman.sock")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceAccess:
+    """What a container needs to reach devices: options of the engine, as it names them.
+
+    `device_requests` are arguments of the SDK's `DeviceRequest`, `devices` nodes, `group_add`
+    numeric groups, `mounts` (source, target, read-only).
+    """
+
+    device_requests: tuple[Mapping[str, Any], ...] = ()
+    devices: tuple[str, ...] = ()
+    group_add: tuple[str, ...] = ()
+    mounts: tuple[tuple[str, str, bool], ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    runtime: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """How much a container may take: bytes, processes, and the processors it may use."""
+
+    memory: int
+    tmp: int
+    shm: int
+    pids: int = 4096
+    cpus: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """One container: what runs in it, within which limits, and what it finds there.
+
+    `files` are tar archives by the folder they are unpacked in, each a volume that goes with the
+    container; `binds` are folders of the engine's machine, read-only at the same place.
+    """
+
+    image: str
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    labels: Mapping[str, str]
+    limits: Limits
+    access: DeviceAccess = DeviceAccess()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    binds: tuple[str, ...] = ()
+
+
+def settings(order: Order) -> dict[str, Any]:
+    """Everything that the SDK is told about a container; without network, rights or a way out."""
+    access, limits = order.access, order.limits
+    tmpfs = {"/tmp": f"size={limits.tmp},exec,mode=1777"}  # noqa: S108  exec: compiled kernels
+    if any(bind.startswith("/root/") for bind in order.binds):
+        tmpfs["/root"] = "size=1m,mode=755"  # every image keeps it shut, and what is in it
+    mounts = [
+        Mount(target, None, type="volume", labels=dict(order.labels)) for target in order.files
+    ]
+    mounts += [Mount(bind, bind, type="bind", read_only=True) for bind in order.binds]
+    for source, target, read_only in access.mounts:
+        if source.endswith(SOCKETS):
+            raise StartRefused("infra", f"`{source}` is an engine's socket, which no cell may have")
+        mounts.append(Mount(target, source, type="bind", read_only=read_only))
+    return {
+        "image": order.image,
+        "command": list(order.command),
+        "entrypoint": [],
+        "environment": {**order.env, **access.env},
+        "labels": dict(order.labels),
+        "working_dir": "/tmp",  # noqa: S108  a tmpfs of its own
+        "user": f"{UID}:{UID}",
+        "group_add": list(access.group_add),
+        "network_mode": "none",
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "init": True,
+        "tmpfs": tmpfs,
+        "mounts": mounts,
+        "mem_limit": limits.memory,
+        "memswap_limit": limits.memory,
+        "pids_limit": limits.pids,
+        "shm_size": limits.shm,
+        "cpuset_cpus": ",".join(map(str, limits.cpus)) or None,
+        "device_requests": [DeviceRequest(**request) for request in access.device_requests],
+        "devices": list(access.devices),
+        "runtime": access.runtime or None,
+        # what a cell says to its standard output must not fill the engine's disk either
+        "log_config": LogConfig(type="json-file", config={"max-size": "16m", "max-file": "1"}),
+    }
