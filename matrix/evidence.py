@@ -81,7 +81,7 @@ def base_fields(
     cpu = probe.get("cpu") or {}
     model = devices[0].get("name") if cell.device != "cpu" else cpu.get("model")
     driver = str(probe.get("driver") or "") if cell.device != "cpu" else ""
-    lock = environment.lock if environment else ""
+    lock, base = (environment.lock, environment.base) if environment else ("", "")
     seen = {k: probe.get(k) for k in ("python", "torch", "driver", "devices", "cpu", "compiler")}
     return {
         "run": run_id,
@@ -100,8 +100,11 @@ def base_fields(
         "driver": driver,
         "power_limit": probe.get("power_limit_w"),
         "recipe": run.recipe,
-        "evidence": evidence_hash(lock, json.dumps(seen, sort_keys=True, default=str)),
+        "evidence": evidence_hash(lock, base, json.dumps(seen, sort_keys=True, default=str)),
         "provision": environment.provision if environment else "",
         "install_bytes": environment.install_bytes if environment else None,
+        "image_bytes": environment.image_bytes if environment else None,
+        "base": environment.base if environment else "",
+        "builder": environment.builder if environment else "",
         "suite": run.suite.name,
     }

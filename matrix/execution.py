@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
+from matrix.accelerators import Gpu
 from matrix.backends import Backend, CellFailed, Environment, RunnerLost
 from matrix.evidence import base_fields, make_entry, reading_of, waive
 from matrix.identity import identity
@@ -36,8 +38,12 @@ class Watcher(Protocol):
         """It ended; `reason` is "" where all went well."""
 
 
-Turn = Callable[[bool], AbstractContextManager[None]]
-"""`turn(exclusive)`: wait for one's turn on the runner; nothing else runs beside an exclusive."""
+Need = Literal["install", "shared", "alone"]
+Turn = Callable[[Job, Need, Callable[[str], None]], AbstractContextManager[tuple[Gpu, ...]]]
+"""`turn(job, need, say)`: wait for one's turn on the runner; gives the GPUs that one has then.
+
+To install takes none; nobody else uses what one has `alone`. `say` hears what is waited for.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,11 +121,13 @@ def _prepare(job: Job, site: Site, folder: Path) -> tuple[Environment, dict[str,
     site.watcher.started(key, _label(job, "environment"), 0.0)
     reason = ""
     try:
-        with site.turn(False):  # noqa: FBT003  one meaning, by position
-            environment = site.backend.provision(job, folder, lambda s: site.watcher.stage(key, s))
-            site.watcher.stage(key, "probe")
+        say = partial(site.watcher.stage, key)
+        with site.turn(job, "install", say):
+            environment = site.backend.provision(job, folder, say)
+        with site.turn(job, "shared", say) as gpus:
+            say("probe")
             probing = time.monotonic()
-            site.backend.probe(job, environment, folder)
+            site.backend.probe(job, replace(environment, gpus=gpus), folder)
         stages = {**environment.stages, "probe": time.monotonic() - probing}
         environment = replace(environment, stages=stages)
         probe = read_probe(folder / "probe.json")
@@ -158,12 +166,13 @@ def _suite(
 
     failure: CellFailed | None = None
     clock = time.monotonic()
-    site.watcher.stage(key, "waits for its turn")
+    say = partial(site.watcher.stage, key)
+    say("waits for its turn")
     try:
-        with site.turn(run.suite.exclusive):
+        with site.turn(job, "alone" if run.suite.exclusive else "shared", say) as gpus:
             clock = time.monotonic()
-            site.watcher.stage(key, "tests")
-            site.backend.run_suite(job, run, environment, out, line)
+            say("tests")
+            site.backend.run_suite(job, run, replace(environment, gpus=gpus), out, line)
     except CellFailed as error:
         failure = CellFailed(error.verdict, site.redactor.text(error.reason))
     except BaseException:

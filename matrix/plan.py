@@ -4,7 +4,7 @@ cells × inventory × what the store knows → `Plan`
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,8 +19,9 @@ from matrix.runners import Inventory, RunnerInfo
 from matrix.schema import BUILTIN_SUITES
 from matrix.store import Entry
 
+Origin = Callable[[Cell, tuple[Suite, ...]], str]
 Rerun = Literal["stale", "failed", "all"]
-BackendName = Literal["venv", "host", "replay"]
+BackendName = Literal["venv", "docker", "host", "replay"]
 PROVISION_GUESS = 60.0
 SUITE_GUESS: Mapping[str, float] = {"feature": 90.0, "throughput": 45.0}
 OTHER_GUESS = 60.0
@@ -122,14 +123,14 @@ def recipe(
     cell: Cell,
     suite: Suite,
     backend: str,
-    runner: RunnerInfo,
+    runners: Sequence[RunnerInfo],
     waivers: Sequence[Waiver] = (),
     origin: str = "",
 ) -> str:
     """Hash of all that is known before planning; it decides whether a result is fresh.
 
-    `origin` is the identity of an environment that is not made from pins: an interpreter with
-    its packages, a recording.
+    `runners` are those that may take it. `origin` is what an environment comes from beside its
+    pins: a rendered Dockerfile, an interpreter with its packages, a recording.
     """
     if suite.name in BUILTIN_SUITES:
         sources: tuple[Path, ...] = (resources.suite_tests(suite.name),)
@@ -146,7 +147,7 @@ def recipe(
         *suite.companions,
         *suite.pytest_args,
         repr(sorted(suite.env.items())),
-        repr(sorted(runner.env.items())),
+        repr(sorted({item for runner in runners for item in runner.env.items()})),
         repr((suite.timeout, suite.test_timeout, suite.exclusive)),
         *(str(path) for path in suite.tests if suite.source),
         *(resources.tree_hash(path) for path in sources),
@@ -180,32 +181,34 @@ def make_plan(
     known: Mapping[tuple[str, str, str], Entry],
     *,
     backend: BackendName,
-    origin: str = "",
+    origin: Origin = lambda _cell, _suites: "",
     excluded: tuple[Excluded, ...] = (),
     rerun: Rerun = "stale",
     waivers: Sequence[Waiver] = (),
 ) -> Plan:
     """Decide for every selected cell and suite whether it runs; nothing disappears."""
-    runner = inventory.local
     jobs: list[Job] = []
     fresh: list[Fresh] = []
     for cell in cells:
         execution = f"{backend}-{cell.device}"
-        refusal = _refusal(cell, runner)
+        refusals = [refusal(cell, runner) for runner in inventory.runners]
+        takers = [r for r, reason in zip(inventory.runners, refusals, strict=True) if not reason]
+        refused = "" if takers else "; ".join(refusals)
         own = tuple(waiver for waiver in waivers if waiver.matches(cell.fields))
         groups: dict[str, list[Suite]] = {}
         for suite in suites:
             groups.setdefault(environment_key(cell, (suite,)), []).append(suite)
         for environment, shared in groups.items():
             runs = []
+            come_from = origin(cell, tuple(shared))
             for suite in shared:
-                wanted = recipe(cell, suite, backend, runner, own, origin)
+                wanted = recipe(cell, suite, backend, takers, own, come_from)
                 entry = known.get((cell.id, execution, suite.name))
-                why = _why(entry, suite, wanted, rerun, refusal)
+                why = _why(entry, suite, wanted, rerun, refused)
                 if not why and entry:
                     fresh.append(Fresh(cell=cell, entry=entry))
                     continue
-                estimate = 0.0 if refusal else _estimate(cell, suite, execution, known)
+                estimate = 0.0 if refused else _estimate(cell, suite, execution, known)
                 runs.append(SuiteRun(suite=suite, recipe=wanted, why=why, estimate=estimate))
             if runs:
                 jobs.append(
@@ -213,21 +216,22 @@ def make_plan(
                         cell=cell,
                         execution=execution,
                         backend=backend,
-                        runner=runner.name,
+                        runner=(takers or inventory.runners)[0].name,
                         environment=environment,
                         suites=tuple(sorted(runs, key=lambda r: r.suite.exclusive)),
                         waivers=own,
-                        no_runner=refusal,
+                        no_runner=refused,
                     )
                 )
     # longest first, so that the last job to finish is a short one
     jobs.sort(key=lambda job: -job.estimate)
-    return Plan(jobs=tuple(jobs), fresh=tuple(fresh), excluded=excluded, slots=runner.slots)
+    return Plan(jobs=tuple(jobs), fresh=tuple(fresh), excluded=excluded, slots=inventory.slots)
 
 
-def _refusal(cell: Cell, runner: RunnerInfo) -> str:
-    if refusal := runner.refusal(cell.device):
-        return refusal
+def refusal(cell: Cell, runner: RunnerInfo) -> str:
+    """Why a cell cannot run on this runner, or ""."""
+    if reason := runner.refusal(cell.device):
+        return reason
     return ACCELERATORS[cell.accelerator].driver_gate(
         cell.variant, runner.devices[cell.device].driver
     ) if cell.device == cell.accelerator else ""  # fmt: skip

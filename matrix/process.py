@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+WORK_LABEL = "TORCH_MATRIX_WORK"  # in the environment of every process of a run: its scratch folder
 GRACE = 5.0
 _POLL = 0.5
 

@@ -70,6 +70,8 @@ class Row:
     install_bytes: int | None = None
     image_bytes: int | None = None
     peak_rss: int | None = None
+    base: str = ""
+    builder: str = ""
     suite: str = ""
     test: str = ""
     feature: str = ""

@@ -68,6 +68,11 @@ class Inventory:
         """The machine we are on."""
         return self.runners[0]
 
+    @property
+    def slots(self) -> int:
+        """How many jobs run at once, on all runners together."""
+        return sum(runner.slots for runner in self.runners)
+
 
 def cores() -> int:
     """Cores this process may use."""

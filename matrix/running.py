@@ -1,36 +1,26 @@
 """`run`: carry out a plan into a bundle, judge it, and leave its tables."""
 
-import itertools
 import os
 import shutil
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock, Timeout
-
-from matrix import judge, resources
-from matrix.backends import Backend, Context
-from matrix.backends.host import HostBackend
-from matrix.backends.replay import ReplayBackend
-from matrix.backends.venv import VenvBackend
-from matrix.dispatch.local import Post, Turns, run_jobs
+from matrix import judge, leases, resources, scratch
+from matrix.backends import Context
+from matrix.dispatch.local import Post, run_jobs
+from matrix.dispatch.turns import Turns
 from matrix.execution import Site, Watcher, abandon, carry_out
 from matrix.judge import Finding
-from matrix.plan import Plan
+from matrix.plan import Plan, refusal
+from matrix.process import WORK_LABEL
 from matrix.redact import Redactor
-from matrix.runners import Inventory
+from matrix.runners import RunnerInfo
 from matrix.schema import BUILTIN_SUITES
-from matrix.store import Entry, RunInfo, Store, utc_now
+from matrix.setups import Setup
+from matrix.store import Entry, RunInfo, utc_now
 from matrix.workspace import Workspace
-
-WORK_LABEL = "TORCH_MATRIX_WORK"  # in the environment of every process of a run
-
-MakeBackend = Callable[[Context], Backend]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,34 +33,7 @@ class RunResult:
     interrupted: bool
 
 
-def venv_backend(workspace: Workspace) -> MakeBackend:
-    """The default: a uv environment per cell."""
-
-    def make(context: Context) -> Backend:
-        labelled = {**workspace.resolver.env, WORK_LABEL: str(context.work)}
-        resolver = replace(workspace.resolver, env=labelled)
-        return VenvBackend(context, resolver, workspace.availability)
-
-    return make
-
-
-def host_backend(python: Path) -> MakeBackend:
-    """An interpreter that already has torch."""
-    return lambda context: HostBackend(context, python)
-
-
-def replay_backend(recording: Path) -> MakeBackend:
-    """A recorded run."""
-    return lambda _context: ReplayBackend(recording)
-
-
-def run_plan(
-    plan: Plan,
-    workspace: Workspace,
-    inventory: Inventory,
-    make_backend: MakeBackend,
-    watcher: Watcher,
-) -> RunResult:
+def run_plan(plan: Plan, workspace: Workspace, setup: Setup, watcher: Watcher) -> RunResult:
     """Carry a plan out; everything that finishes is in the bundle even if this process dies.
 
     Raises `InfrastructureError` when results cannot be written.
@@ -79,30 +42,36 @@ def run_plan(
     before = {entry.key: entry for entry in store.baselines()}
     bundle = store.create({"file": workspace.file.name, **plan.as_json()})
     started = utc_now()
-    runner = inventory.local
-    entries: list[Entry] = []
-    with _work_folder(store) as work:
-        context = Context(
-            work=work,
-            payload=_payload(work, plan),
-            env={**workspace.env, **runner.env, WORK_LABEL: str(work)},
-            threads=max(1, runner.cores // plan.slots),
+    with scratch.folder(store, bundle.id) as work:
+        _lay_out(work / "payload", plan)
+        redactor = _redactor(workspace, work)
+
+        def site(runner: RunnerInfo) -> Site:
+            context = Context(
+                run=bundle.id,
+                work=work,
+                payload=work / "payload",
+                env={**workspace.env, **runner.env, WORK_LABEL: str(work)},
+                threads=max(1, runner.cores // runner.slots),
+                stop=workspace.stop,
+            )
+            place = leases.folder(workspace.env)
+            return Site(
+                backend=setup.make(context, runner),
+                bundle=bundle,
+                turn=Turns(runner, run=bundle.id, leases=place, stop=workspace.stop),
+                watcher=watcher,
+                work=work,
+                redactor=redactor,
+            )
+
+        sites = [(runner, site(runner)) for runner in setup.inventory.runners]
+        entries = run_jobs(
+            plan.jobs,
+            [_post(runner, there) for runner, there in sites],
+            partial(abandon, site=sites[0][1]),
             stop=workspace.stop,
         )
-        backend = make_backend(context)
-        turns = Turns(workspace.stop)
-        redactor = _redactor(workspace, work)
-        site = Site(
-            backend=backend,
-            bundle=bundle,
-            turn=turns,
-            watcher=watcher,
-            work=work,
-            redactor=redactor,
-        )
-
-        post = Post(slots=plan.slots, carry_out=lambda job: carry_out(job, site))
-        entries = run_jobs(plan.jobs, [post], partial(abandon, site=site), stop=workspace.stop)
     interrupted = workspace.stop.is_set()
     bundle.finish(
         {
@@ -122,6 +91,16 @@ def run_plan(
     )
 
 
+def _post(runner: RunnerInfo, site: Site) -> Post:
+    """A runner that takes the jobs that can run there; those that can nowhere become rows."""
+    return Post(
+        slots=runner.slots,
+        takes=lambda job: bool(job.no_runner) or not refusal(job.cell, runner),
+        carry_out=lambda job: carry_out(replace(job, runner=runner.name), site),
+        answers=site.backend.answers,
+    )
+
+
 def _redactor(workspace: Workspace, work: Path) -> Redactor:
     """Names for what is this machine's own: folders, interpreters, indexes."""
     paths = {
@@ -135,62 +114,14 @@ def _redactor(workspace: Workspace, work: Path) -> Redactor:
     return Redactor.of(paths, workspace.indexes.places)
 
 
-def _payload(work: Path, plan: Plan) -> Path:
-    """Lay out what travels into a cell: `matrix.inside` and the built-in suites that run."""
-    payload = work / "payload"
+def _lay_out(payload: Path, plan: Plan) -> None:
+    """What travels into a cell: `matrix.inside` and the built-in suites that run."""
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
     shutil.copytree(resources.inside(), payload / "matrix" / "inside", ignore=ignore)
     (payload / "matrix" / "__init__.py").touch()
     wanted = {run.suite.name for job in plan.jobs for run in job.suites}
     for name in wanted.intersection(BUILTIN_SUITES):
         shutil.copytree(resources.suite_tests(name), payload / "suites" / name, ignore=ignore)
-    return payload
-
-
-def _end_processes_of(work: Path) -> None:
-    """Kill what a dead run left behind: uv does not notice that nobody waits for it."""
-    label = os.fsencode(f"{WORK_LABEL}={work}") + b"\0"
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):  # it ended meanwhile, or it is somebody else's
-            if label in environ.read_bytes():
-                os.kill(int(environ.parent.name), signal.SIGKILL)
-
-
-@contextmanager
-def _work_folder(store: Store) -> Iterator[Path]:
-    """A scratch folder of this run's own, after those of dead runs were removed.
-
-    Folders are numbered and used again: uv remembers an interpreter by its path, and asking a new
-    one costs a tenth of a second. A run holds its folder's lock while it lives.
-    """
-    root = store.local / "work"
-    root.mkdir(parents=True, exist_ok=True)
-    for folder in filter(Path.is_dir, root.iterdir()):
-        _reap(folder)
-    locks = (FileLock(root / f"{number}.lock", timeout=0) for number in itertools.count())
-    held = next(filter(_acquired, locks))
-    work = Path(held.lock_file).with_suffix("")
-    try:
-        work.mkdir(exist_ok=True)
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        held.release()
-
-
-def _reap(work: Path) -> None:
-    """Remove what a dead run left, its processes among it; a living run holds its lock."""
-    with suppress(Timeout), FileLock(work.with_suffix(".lock"), timeout=0):
-        _end_processes_of(work)
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _acquired(lock: BaseFileLock) -> bool:
-    try:
-        lock.acquire()
-    except Timeout:
-        return False
-    return True
 
 
 def as_json(result: RunResult | None, plan: Plan) -> dict[str, object]:

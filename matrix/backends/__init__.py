@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from matrix.accelerators import Gpu
 from matrix.plan import Job, SuiteRun
 
 Progress = Callable[[str], None]
@@ -28,9 +29,11 @@ class RunnerLost(Exception):  # noqa: N818  it is nobody's mistake
 class Context:
     """What a backend may use: where to work, the clean environment, and when to stop.
 
-    `payload` holds what travels into a cell: `matrix/inside` and the built-in suites' tests.
+    `run` is the bundle's id. `payload` holds what travels into a cell: `matrix/inside` and the
+    built-in suites' tests.
     """
 
+    run: str
     work: Path
     payload: Path
     env: Mapping[str, str]
@@ -40,12 +43,19 @@ class Context:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Environment:
-    """A cell one can enter. `lock` is text, `install_bytes` what is installed, in bytes."""
+    """A cell one can enter. `lock` is text, sizes are bytes; `gpus` are leased to who enters now.
+
+    `base` is what an image was built on, with its digest, and `builder` what built it.
+    """
 
     python: Path
     provision: str
     lock: str = ""
     install_bytes: int | None = None
+    image_bytes: int | None = None
+    base: str = ""
+    builder: str = ""
+    gpus: tuple[Gpu, ...] = ()
     stages: Mapping[str, float]
 
 
@@ -53,6 +63,9 @@ class Backend(Protocol):
     """Makes a cell, enters it, and takes it down; raises `CellFailed`, `RunnerLost`, `Stopped`."""
 
     name: str
+
+    def answers(self) -> bool:
+        """Whether it can go on after a `RunnerLost`."""
 
     def provision(self, job: Job, folder: Path, stage: Progress) -> Environment:
         """Make the environment; `folder` is the job's own, `*.log` files in it are kept."""

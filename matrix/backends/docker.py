@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from matrix.accelerators import hidden_except
-from matrix.backends import CellFailed, Context, Environment, Progress
+from matrix.accelerators import DeviceAccess, Gpu, hidden_except
+from matrix.backends import CellFailed, Context, Environment, Progress, RunnerLost
 from matrix.backends.endings import blame_memory, close_report
 from matrix.backends.interpreter import PROBE_TIMEOUT, SPARE, companions_of, order, tests_of
 from matrix.backends.mounted import places
@@ -19,7 +19,7 @@ from matrix.engines.archives import Caps, pack
 from matrix.engines.connection import Engine, EngineLost
 from matrix.engines.containers import End, fetch, follow, started
 from matrix.engines.labels import labels
-from matrix.engines.orders import DeviceAccess, Limits, Order
+from matrix.engines.orders import Limits, Order
 from matrix.engines.refusals import StartRefused
 from matrix.plan import Job, SuiteRun
 from matrix.render import UID
@@ -81,7 +81,7 @@ class DockerBackend:
         context: Context,
         engine: Engine,
         images: MakesImages | Mounted,
-        access: Callable[[Job], DeviceAccess],
+        access: Callable[[Job, tuple[Gpu, ...]], DeviceAccess],
         box: Box,
     ) -> None:
         self.context = context
@@ -93,6 +93,14 @@ class DockerBackend:
             info = engine.client.info()
         self.memory = int(info["MemTotal"])
         self.cpus = Processors(usable(int(info["NCPU"]), local=engine.is_local), box.slots)
+
+    def answers(self) -> bool:
+        """Whether the engine can be reached again."""
+        try:
+            self.engine.check()
+        except EngineLost:
+            return False
+        return True
 
     def provision(self, job: Job, folder: Path, stage: Progress) -> Environment:
         """Make the image, or find out what of this machine is to be mounted."""
@@ -196,9 +204,9 @@ class DockerBackend:
             image=environment.image,
             command=(str(environment.python), *command),
             env=self._env(job, environment, len(cpus)),
-            labels=labels(self.box.owner, self.context.work.name, job.id),
+            labels=labels(self.box.owner, self.context.run, job.id),
             limits=self._limits(cpus),
-            access=self.access(job),
+            access=self.access(job, environment.gpus),
             files=archives,
             binds=environment.binds,
         )
@@ -240,7 +248,7 @@ class DockerBackend:
         except StartRefused as refused:
             raise CellFailed(refused.verdict, refused.reason) from refused
         except EngineLost as lost:
-            raise CellFailed("infra", str(lost)) from lost
+            raise RunnerLost(str(lost)) from lost
 
     def _follow(
         self, container: Any, log: Path, timeout: float, line: Progress | None = None  # noqa: ANN401

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 
-from matrix.accelerators import hidden_except
+from matrix.accelerators import ACCELERATORS, hidden_except
 from matrix.backends import CellFailed, Context, Environment, Progress
 from matrix.definition import Suite
 from matrix.plan import Job, SuiteRun
@@ -23,16 +23,23 @@ class Interpreter:
     def __init__(self, context: Context) -> None:
         self.context = context
 
-    def environment_of(self, job: Job, python: Path, *, exclusive: bool) -> dict[str, str]:
-        """The variables a cell's processes see: clean, with the devices of its kind only.
+    def answers(self) -> bool:
+        """Yes: the machine we are on is never lost."""
+        return True
+
+    def environment_of(
+        self, job: Job, environment: Environment, *, exclusive: bool
+    ) -> dict[str, str]:
+        """The variables a cell's processes see: clean, with the devices leased to it only.
 
         Compile caches and temporary files are the supervisor's: fresh ones for each suite.
         """
         context = self.context
         threads = cores() if exclusive else context.threads
         return {
-            **cell_environment(context.env, bin_dir=python.parent),
+            **cell_environment(context.env, bin_dir=environment.python.parent),
             **hidden_except(job.cell.device),
+            **(ACCELERATORS[job.cell.device].visible(environment.gpus) if environment.gpus else {}),
             "PYTHONPATH": str(context.payload),
             "PYTHONUNBUFFERED": "1",
             "OMP_NUM_THREADS": str(threads),
@@ -44,7 +51,7 @@ class Interpreter:
         probe = (environment.python, "-m", "matrix.inside.probe", out / "probe.json")
         done = run(
             [*probe, *companions_of(job)],
-            env=self.environment_of(job, environment.python, exclusive=False),
+            env=self.environment_of(job, environment, exclusive=False),
             timeout=PROBE_TIMEOUT,
             stop=self.context.stop,
             log=out / "probe.log",
@@ -62,7 +69,7 @@ class Interpreter:
         job_file = out / "job.json"
         job_file.write_text(json.dumps(spec, indent=1), encoding="utf-8")
         env = {
-            **self.environment_of(job, environment.python, exclusive=suite.exclusive),
+            **self.environment_of(job, environment, exclusive=suite.exclusive),
             **suite.env,
         }
         done = run(

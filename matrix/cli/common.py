@@ -13,8 +13,7 @@ from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
     from matrix.plan import Plan
-    from matrix.runners import Inventory
-    from matrix.running import MakeBackend
+    from matrix.setups import Setup
     from matrix.store import Entry
 
 
@@ -70,44 +69,36 @@ def _options(arguments: argparse.Namespace) -> Iterator[InputError]:
         yield InputError("--slots:", [f"at least 1, got {arguments.slots}"])
 
 
-def planned(
-    arguments: argparse.Namespace, workspace: Workspace
-) -> tuple["Plan", "Inventory", "MakeBackend"]:
+def planned(arguments: argparse.Namespace, workspace: Workspace) -> tuple["Plan", "Setup"]:
     """Make the plan of `plan` and `run`; raises `InputError` with every mistake."""
-    from matrix import running
-    from matrix.plan import BackendName, make_plan
-    from matrix.runners import inventory
+    from matrix import setups
+    from matrix.plan import make_plan
 
     check(arguments, workspace)
     profile = workspace.profile(arguments.profile)
     suites = workspace.suites(profile, arguments.suite)
-    name: BackendName = "venv"
-    make_backend, origin = running.venv_backend(workspace), ""
+    slots = arguments.slots
     if arguments.backend == "host":
         from matrix.host import look_at
 
         host = look_at(arguments.python, workspace)
-        name, make_backend = "host", running.host_backend(arguments.python)
-        cells, origin = select((host.cell,), arguments.select), host.identity
+        setup = setups.host(arguments.python, host.identity, workspace, slots)
+        cells = select((host.cell,), arguments.select)
         if not cells:
             message = f"`{arguments.python}` is {host.cell.id}, which the selection leaves out"
             raise NothingToRun(message)
     else:
         cells = workspace.cells(profile, arguments.select)
-    if arguments.backend == "replay":
-        from matrix.backends.replay import identity
-
-        recording = _recording(arguments, workspace)
-        name, make_backend = "replay", running.replay_backend(recording)
-        origin = identity(recording)
-    machine = inventory(workspace.definition, arguments.slots)
-    known = workspace.store.newest()
+        if arguments.backend == "replay":
+            setup = setups.replay(_recording(arguments, workspace), workspace, slots)
+        else:
+            setup = setups.venv(workspace, slots)
     plan = make_plan(
-        cells, suites, machine, known,
-        backend=name, origin=origin, excluded=workspace.expansion.excluded,
+        cells, suites, setup.inventory, workspace.store.newest(),
+        backend=setup.name, origin=setup.origin, excluded=workspace.expansion.excluded,
         rerun=arguments.rerun, waivers=profile.waivers,
     )  # fmt: skip
-    return plan, machine, make_backend
+    return plan, setup
 
 
 def _recording(arguments: argparse.Namespace, workspace: Workspace) -> Path:

@@ -38,7 +38,7 @@ def list_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
 
 def plan_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     """Print what `run` would do."""
-    plan, _, _ = planned(arguments, workspace)
+    plan, _ = planned(arguments, workspace)
     if arguments.json:
         print_json(plan.as_json())
         return errors.OK

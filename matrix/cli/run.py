@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def run_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     """Carry the plan out, print tables and findings; the exit code says how it went."""
-    plan, machine, make_backend = planned(arguments, workspace)
+    plan, setup = planned(arguments, workspace)
     if not plan.jobs:
         return _nothing_to_do(arguments, plan)
     from matrix.board import make_board
@@ -36,7 +36,7 @@ def run_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
             f"{len(plan.jobs)} job(s) on {plan.slots} slot(s), about {plan.estimate / 60:.0f} min; "
             f"{len(plan.fresh)} suite(s) fresh; {len(plan.excluded)} combination(s) excluded"
         )
-        result = run_plan(plan, workspace, machine, make_backend, board)
+        result = run_plan(plan, workspace, setup, board)
     if arguments.json:
         print_json(as_json(result, plan))
     else:

@@ -1,54 +1,16 @@
-"""A thread per slot of every runner, one queue, and turns that keep exclusive suites alone."""
+"""A thread per slot of every runner, and one queue of jobs, which outlive their runner."""
 
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from matrix.execution import Unfinished
 from matrix.plan import Job
 from matrix.process import Stopped
 from matrix.store import Entry
-
-
-class Turns:
-    """Shared and exclusive turns on one runner; a waiting exclusive holds new ones back."""
-
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
-        self._condition = threading.Condition()
-        self._shared = 0
-        self._exclusive = False
-        self._waiting = 0
-
-    @contextmanager
-    def __call__(self, exclusive: bool) -> Iterator[None]:  # noqa: FBT001  one meaning, by position
-        """Hold a turn; raises `Stopped` when the run is stopped while waiting."""
-        with self._condition:
-            self._waiting += exclusive
-            try:
-                while self._exclusive or (self._shared if exclusive else self._waiting):
-                    if self._stop.is_set():
-                        raise Stopped
-                    self._condition.wait(0.2)
-            finally:
-                self._waiting -= exclusive
-            if exclusive:
-                self._exclusive = True
-            else:
-                self._shared += 1
-        try:
-            yield
-        finally:
-            with self._condition:
-                if exclusive:
-                    self._exclusive = False
-                else:
-                    self._shared -= 1
-                self._condition.notify_all()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,26 +6,11 @@ from typing import Any
 
 from docker.types import DeviceRequest, LogConfig, Mount
 
+from matrix.accelerators import DeviceAccess
 from matrix.engines.refusals import StartRefused
 from matrix.render import UID
 
 SOCKETS = ("docker.sock", "containerd.sock", "podman.sock")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeviceAccess:
-    """What a container needs to reach devices: options of the engine, as it names them.
-
-    `device_requests` are arguments of the SDK's `DeviceRequest`, `devices` nodes, `group_add`
-    numeric groups, `mounts` (source, target, read-only).
-    """
-
-    device_requests: tuple[Mapping[str, Any], ...] = ()
-    devices: tuple[str, ...] = ()
-    group_add: tuple[str, ...] = ()
-    mounts: tuple[tuple[str, str, bool], ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    runtime: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +37,7 @@ class Order:
     env: Mapping[str, str]
     labels: Mapping[str, str]
     limits: Limits
-    access: DeviceAccess = DeviceAccess()
+    access: DeviceAccess = field(default_factory=DeviceAccess)
     files: Mapping[str, bytes] = field(default_factory=dict)
     binds: tuple[str, ...] = ()
 
@@ -67,10 +52,11 @@ def settings(order: Order) -> dict[str, Any]:
         Mount(target, None, type="volume", labels=dict(order.labels)) for target in order.files
     ]
     mounts += [Mount(bind, bind, type="bind", read_only=True) for bind in order.binds]
-    for source, target, read_only in access.mounts:
-        if source.endswith(SOCKETS):
-            raise StartRefused("infra", f"`{source}` is an engine's socket, which no cell may have")
-        mounts.append(Mount(target, source, type="bind", read_only=read_only))
+    for mount in access.mounts:
+        if mount.source.endswith(SOCKETS):
+            reason = f"`{mount.source}` is an engine's socket, which no cell may have"
+            raise StartRefused("infra", reason)
+        mounts.append(Mount(mount.target, mount.source, type="bind", read_only=mount.read_only))
     return {
         "image": order.image,
         "command": list(order.command),
@@ -79,7 +65,7 @@ def settings(order: Order) -> dict[str, Any]:
         "labels": dict(order.labels),
         "working_dir": "/tmp",  # noqa: S108  a tmpfs of its own
         "user": f"{UID}:{UID}",
-        "group_add": list(access.group_add),
+        "group_add": list(access.groups),
         "network_mode": "none",
         "read_only": True,
         "cap_drop": ["ALL"],

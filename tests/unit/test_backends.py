@@ -28,7 +28,7 @@ def job_of(suite):
 @pytest.fixture
 def host(tmp_path):
     context = Context(
-        work=tmp_path / "work", payload=tmp_path / "payload",
+        run="r", work=tmp_path / "work", payload=tmp_path / "payload",
         env={"PATH": "/bin", "PYTHONPATH": "x"},
         threads=2, stop=threading.Event(),
     )  # fmt: skip

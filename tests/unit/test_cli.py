@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import signal
+import time
 from datetime import timedelta
 from importlib import metadata
 
@@ -272,6 +273,7 @@ def test_ctrl_c_ends_130_and_keeps_what_finished(
     def interrupted(self, *arguments):
         run_suite(self, *arguments)
         os.kill(os.getpid(), number)
+        time.sleep(0.5)  # the main thread hears of it
 
     monkeypatch.setattr(ReplayBackend, "run_suite", interrupted)
     done = run_cli("run", *REPLAY, "--recording", recording, "--slots", "1", "--json")

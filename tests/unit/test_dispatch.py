@@ -1,4 +1,4 @@
-"""The local pool: slots, turns, and how it stops."""
+"""The pool: slots of runners, what a lost runner leaves, and how it stops."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ import time
 import pytest
 
 from matrix.dispatch import local
-from matrix.dispatch.local import Post, Turns, run_jobs
+from matrix.dispatch.local import Post, run_jobs
 from matrix.execution import Unfinished
 from matrix.process import Stopped
 
@@ -167,50 +167,3 @@ def test_an_error_while_giving_up_is_not_swallowed(monkeypatch):
 
     with pytest.raises(AssertionError, match="gone"):
         run([Item("a")], Post(slots=1, carry_out=dies))
-
-
-def test_an_exclusive_turn_is_alone_and_is_not_starved():
-    turns = Turns(threading.Event())
-    alone, beside = threading.Event(), []
-
-    def exclusive():
-        with turns(True):
-            alone.set()
-            time.sleep(0.05)
-            beside.append(turns._shared)
-
-    with turns(False):
-        thread = threading.Thread(target=exclusive)
-        thread.start()
-        time.sleep(0.05)
-        assert not alone.is_set(), "an exclusive turn waits for shared ones"
-        late = threading.Thread(target=lambda: turns(False).__enter__())
-        late.start()
-        time.sleep(0.05)
-        assert turns._shared == 1, "a waiting exclusive holds new ones back"
-    thread.join(5)
-    late.join(5)
-    assert beside == [0]
-
-
-def test_shared_turns_are_taken_together():
-    turns = Turns(threading.Event())
-    with turns(False), turns(False):
-        assert turns._shared == 2
-
-
-def test_a_stopped_run_does_not_wait_for_its_turn():
-    stop = threading.Event()
-    turns = Turns(stop)
-    with turns(True):
-        stop.set()
-        with pytest.raises(Stopped), turns(False):
-            pass
-
-
-def test_a_failed_turn_is_given_back():
-    turns = Turns(threading.Event())
-    with pytest.raises(RuntimeError), turns(True):
-        raise RuntimeError
-    with turns(True):
-        pass

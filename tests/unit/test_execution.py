@@ -77,7 +77,7 @@ def site(tmp_path):
 
     def make(backend):
         return Site(
-            backend=backend, bundle=bundle, turn=lambda _: nullcontext(), watcher=watcher,
+            backend=backend, bundle=bundle, turn=lambda *_: nullcontext(()), watcher=watcher,
             work=tmp_path / "work",
         )  # fmt: skip
 

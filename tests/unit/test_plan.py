@@ -30,7 +30,7 @@ def plan(*cells, suites=(MINE,), known=None, runner=RUNNER, **more):
 
 def entry(**more):
     fields = {"run": "r1", "cell": CELL.id, "execution": "venv-cpu", "suite": "mine",
-              "recipe": recipe(CELL, MINE, "venv", RUNNER), "counts": {"pass": 1}}  # fmt: skip
+              "recipe": recipe(CELL, MINE, "venv", [RUNNER]), "counts": {"pass": 1}}  # fmt: skip
     return {KEY: Entry(**{**fields, **more})}
 
 
@@ -92,7 +92,7 @@ def test_a_cell_without_a_device_is_planned_as_no_runner():
 
 def test_a_cell_known_to_have_no_runner_is_fresh():
     known = Entry(run="r1", cell=GPU.id, execution="venv-cuda", suite="mine", verdict="no-runner",
-                  recipe=recipe(GPU, MINE, "venv", RUNNER))  # fmt: skip
+                  recipe=recipe(GPU, MINE, "venv", [RUNNER]))  # fmt: skip
     made = plan(GPU, known={known.key: known})
     assert (made.jobs, len(made.fresh)) == ((), 1)
 
@@ -146,7 +146,7 @@ def test_a_recipe_holds_all_that_is_known_before():
     """Whatever changes what a result means makes it stale; nothing else does."""
 
     def changed(cell=CELL, suite=MINE, backend="venv", runner=RUNNER):
-        return recipe(cell, suite, backend, runner) != recipe(CELL, MINE, "venv", RUNNER)
+        return recipe(cell, suite, backend, [runner]) != recipe(CELL, MINE, "venv", [RUNNER])
 
     assert not changed()
     assert not changed(runner=replace(RUNNER, slots=9, cores=64))
@@ -165,14 +165,14 @@ def test_a_recipe_holds_all_that_is_known_before():
 def test_an_edited_test_changes_the_recipe(tmp_path):
     (tmp_path / "test_a.py").write_text("def test(): pass\n")
     suite = Suite(name="mine", tests=(tmp_path,))
-    before = recipe(CELL, suite, "venv", RUNNER)
+    before = recipe(CELL, suite, "venv", [RUNNER])
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / "__pycache__" / "x.pyc").touch()
     resources.tree_hash.cache_clear()
-    assert recipe(CELL, suite, "venv", RUNNER) == before
+    assert recipe(CELL, suite, "venv", [RUNNER]) == before
     (tmp_path / "test_a.py").write_text("def test(): assert 1\n")
     resources.tree_hash.cache_clear()
-    assert recipe(CELL, suite, "venv", RUNNER) != before
+    assert recipe(CELL, suite, "venv", [RUNNER]) != before
 
 
 def test_a_plan_says_all_of_it_as_json():
