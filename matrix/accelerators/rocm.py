@@ -54,7 +54,7 @@ _REFUSALS: tuple[Refusal, ...] = (
         "there), or `devices` of the runner names another machine's",
     ),
     Refusal(
-        r"Unable to find group (?P<what>\S+?):",
+        r"(?i:unable to find group) (?P<what>\S+?):",
         "the image has no group `{what}`: write its number on the engine's machine into `groups` "
         "of the runner (`stat -c %g /dev/kfd` there prints it)",
     ),

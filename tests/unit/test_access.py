@@ -195,6 +195,7 @@ AMD_TEXTS = [
         "has no /dev/kfd",
     ),
     ("Unable to find group render: no matching entries in group file", "has no group `render`"),
+    ("unable to find group video: no matching entries in group file", "has no group `video`"),
     ("unknown or invalid runtime name: amd", "has no runtime `amd`"),
 ]
 
