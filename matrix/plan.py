@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from matrix import resources
+from matrix import resources, tracked
 from matrix.accelerators import ACCELERATORS
 from matrix.cells import Cell, Excluded
 from matrix.definition import Suite, Waiver
@@ -133,9 +133,9 @@ def recipe(
     pins: a rendered Dockerfile, an interpreter with its packages, a recording.
     """
     if suite.name in BUILTIN_SUITES:
-        sources: tuple[Path, ...] = (resources.suite_tests(suite.name),)
+        sources = [resources.tree_hash(resources.suite_tests(suite.name))]
     else:
-        sources = _sources(suite)
+        sources = [tracked.tree_hash(path) for path in _sources(suite)]
     parts = [
         cell.id,
         cell.device,
@@ -150,7 +150,7 @@ def recipe(
         repr(sorted({item for runner in runners for item in runner.env.items()})),
         repr((suite.timeout, suite.test_timeout, suite.exclusive)),
         *(str(path) for path in suite.tests if suite.source),
-        *(resources.tree_hash(path) for path in sources),
+        *sources,
         *(f"{waiver.feature}: {waiver.reason}" for waiver in waivers),
         resources.tree_hash(resources.inside()),
     ]

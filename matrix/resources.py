@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -45,12 +45,16 @@ def files_under(path: Path) -> Iterator[Path]:
 
 
 @functools.cache
-def tree_hash(*paths: Path) -> str:
-    """Hash of names and contents of files and folders."""
+def tree_hash(path: Path) -> str:
+    """Hash of names and contents of a file or folder."""
+    return files_hash(path, files_under(path))
+
+
+def files_hash(root: Path, files: Iterable[Path]) -> str:
+    """Hash of names (relative to `root`) and contents of files."""
     digest = hashlib.sha256()
-    for root in paths:
-        for path in files_under(root):
-            digest.update(f"{path.relative_to(root)}\0".encode())
-            digest.update(path.read_bytes())
-            digest.update(b"\0")
+    for path in files:
+        digest.update(f"{path.relative_to(root)}\0".encode(errors="surrogateescape"))
+        digest.update(path.read_bytes())
+        digest.update(b"\0")
     return digest.hexdigest()[:16]

@@ -6,6 +6,7 @@ from pathlib import Path, PurePath
 
 from matrix.accelerators import ACCELERATORS, hidden_except
 from matrix.backends import CellFailed, Context, Environment, Progress
+from matrix.backends.caches import Caches
 from matrix.definition import Suite
 from matrix.plan import Job, SuiteRun
 from matrix.process import cell_environment, run
@@ -22,6 +23,7 @@ class Interpreter:
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self._caches = Caches()
 
     def answers(self) -> bool:
         """Yes: the machine we are on is never lost."""
@@ -72,15 +74,16 @@ class Interpreter:
             **self.environment_of(job, environment, exclusive=suite.exclusive),
             **suite.env,
         }
-        done = run(
-            [environment.python, "-m", "matrix.inside.supervise", job_file],
-            env=env,
-            cwd=cwd,
-            timeout=suite.timeout + SPARE,
-            stop=self.context.stop,
-            log=out / "supervise.log",
-            on_line=line,
-        )
+        with self._caches.swept(*_folders(suite)):
+            done = run(
+                [environment.python, "-m", "matrix.inside.supervise", job_file],
+                env=env,
+                cwd=cwd,
+                timeout=suite.timeout + SPARE,
+                stop=self.context.stop,
+                log=out / "supervise.log",
+                on_line=line,
+            )
         if done.code != 0 and not (out / "outcomes.jsonl").exists():
             raise CellFailed(
                 "crash", f"the suite left no report (exit {done.code}: {done.last_line})"
@@ -139,3 +142,12 @@ def tests_of(suite: Suite, context: Context) -> tuple[Path, tuple[Path, ...]]:
         return folder, tuple(folder / test for test in suite.tests)
     first = suite.tests[0] if suite.tests else suite.folder
     return (first if first.is_dir() else first.parent), suite.tests
+
+
+def _folders(suite: Suite) -> tuple[Path, ...]:
+    """The user's own folders, whose modules a suite may import."""
+    if suite.name in BUILTIN_SUITES or suite.source:
+        return ()
+    folders = (test if test.is_dir() else test.parent for test in suite.tests)
+    outside = {folder for folder in folders if not folder.is_relative_to(suite.folder)}
+    return (suite.folder, *outside)

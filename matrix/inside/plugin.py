@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from typing import TYPE_CHECKING, Iterator
 
@@ -40,6 +41,9 @@ def pytest_configure(config: pytest.Config) -> None:
         with open(path, encoding="utf-8") as file:
             settings = json.load(file)
         _obey_supervisor()
+        # pytest-benchmark makes its default folder in the user's, also where it stores nothing
+        if getattr(config.option, "benchmark_storage", "") == "file://./.benchmarks":
+            config.option.benchmark_storage = f"file://{tempfile.gettempdir()}/benchmarks"
         config.pluginmanager.register(Recorder(settings, POISONED), "matrix-recorder")
 
 

@@ -53,6 +53,19 @@ def test_a_run_leaves_nothing_but_results(project, make):
     assert not any(path.is_dir() for path in (local / "work").iterdir())
     assert project.processes() == []
     assert not list(project.last.path.rglob(".*"))
+    assert [p.name for p in (project.folder / "mine").iterdir()] == ["test_a.py"]
+
+
+def test_what_tests_write_beside_themselves_makes_nothing_stale(project, make):
+    """In a git work tree that ignores it."""
+    writes = "import pathlib, time\ndef test_writes():\n"
+    writes += "    pathlib.Path(__file__).with_suffix('.out').write_text(str(time.time()))\n"
+    project.write(make.matrix("2.11.0"), mine__test_a=writes)
+    (project.folder / ".gitignore").write_text("*.out\n")
+    subprocess.run(["git", "init", "-q"], cwd=project.folder, check=True)
+    assert project.run()["executions"][0]["counts"] == {"pass": 1}
+    assert (project.folder / "mine" / "test_a.out").is_file()
+    assert project.run()["run"] is None
 
 
 def test_freshness_goes_by_what_a_result_means(project, make):

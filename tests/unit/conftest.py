@@ -12,7 +12,7 @@ from typing import NoReturn
 import hypothesis
 import pytest
 
-from matrix import cli, resources
+from matrix import cli, resources, tracked
 
 hypothesis.settings.register_profile("unit", max_examples=60, deadline=None, database=None)
 hypothesis.settings.load_profile("unit")
@@ -43,7 +43,13 @@ def _nothing_real(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _fresh_hashes() -> None:
     """Source hashes are remembered for one command; here several commands share a process."""
+    forget_hashes()
+
+
+def forget_hashes() -> None:
+    """Read sources again."""
     resources.tree_hash.cache_clear()
+    tracked.tree_hash.cache_clear()
 
 
 @pytest.fixture
@@ -71,7 +77,7 @@ def run_cli(
     """Call the CLI as a user would: returns its exit code and both outputs."""
 
     def call(*arguments: str | Path) -> SimpleNamespace:
-        resources.tree_hash.cache_clear()
+        forget_hashes()
         command, *rest = map(str, arguments)
         code = cli.main([command, "--file", str(tmp_path / "matrix.toml"), *rest], env=env)
         captured = capsys.readouterr()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from matrix import resources
+from matrix import tracked
 from matrix.accelerators import HostDevices
 from matrix.cells import Cell
 from matrix.definition import Suite
@@ -168,10 +168,10 @@ def test_an_edited_test_changes_the_recipe(tmp_path):
     before = recipe(CELL, suite, "venv", [RUNNER])
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / "__pycache__" / "x.pyc").touch()
-    resources.tree_hash.cache_clear()
+    tracked.tree_hash.cache_clear()
     assert recipe(CELL, suite, "venv", [RUNNER]) == before
     (tmp_path / "test_a.py").write_text("def test(): assert 1\n")
-    resources.tree_hash.cache_clear()
+    tracked.tree_hash.cache_clear()
     assert recipe(CELL, suite, "venv", [RUNNER]) != before
 
 
