@@ -39,7 +39,6 @@ def waive(reading: Reading, waivers: Sequence[Waiver]) -> Reading:
 def make_entry(
     job: Job,
     run: SuiteRun,
-    started: datetime.datetime,
     seconds: float,
     reading: Reading,
     base: Mapping[str, Any],
@@ -57,7 +56,7 @@ def make_entry(
         suite=run.suite.name,
         recipe=run.recipe,
         evidence=str(base["evidence"]),
-        started=started.isoformat(timespec="seconds"),
+        started=str(base["time"]),
         seconds=round(seconds, 3),
         verdict=verdict,
         reason=reason or "; ".join(reading.complaints),
@@ -85,7 +84,8 @@ def base_fields(
     seen = {k: probe.get(k) for k in ("python", "torch", "driver", "devices", "cpu", "compiler")}
     return {
         "run": run_id,
-        "time": started.isoformat(timespec="seconds"),
+        "time": (environment.recorded.get(run.suite.name, "") if environment else "")
+        or started.isoformat(timespec="seconds"),
         "cell": cell.id,
         "torch": cell.torch,
         "variant": cell.variant,

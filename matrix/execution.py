@@ -183,7 +183,7 @@ def _suite(
     base = base_fields(job, run, site.bundle.id, environment, probe, started)
     reading = read_suite(out, base) if failure is None else reading_of(failure, base)
     reading = waive(reading, job.waivers)
-    entry = make_entry(job, run, started, seconds, reading, base)
+    entry = make_entry(job, run, seconds, reading, base)
     stages = {**environment.stages, "tests": seconds}
     entry = replace(entry, stages={name: round(value, 3) for name, value in stages.items()})
     site.bundle.commit(out, entry, reading.rows)
@@ -201,7 +201,7 @@ def _failed(job: Job, run: SuiteRun, failure: CellFailed, site: Site, folder: Pa
     probe = read_probe(folder / "probe.json")
     base = base_fields(job, run, site.bundle.id, None, probe, started)
     reading = waive(reading_of(failure, base), job.waivers)
-    entry = make_entry(job, run, started, 0.0, reading, base)
+    entry = make_entry(job, run, 0.0, reading, base)
     site.bundle.commit(out, entry, reading.rows)
     key = f"{job.id}:{run.suite.name}"
     site.watcher.started(key, _label(job, run.suite.name), 0.0)

@@ -269,7 +269,8 @@ def _estimate(
     """Seconds it took this cell last time, else the median of others, else a guess."""
     if (own := known.get((cell.id, execution, suite.name))) and own.seconds:
         return own.seconds
-    others = sorted(e.seconds for e in known.values() if e.suite == suite.name and e.seconds)
+    kind = (execution, suite.name)  # a replay takes no time
+    others = sorted(e.seconds for e in known.values() if e.key[1:] == kind and e.seconds)
     if others:
         return others[len(others) // 2]
     return SUITE_GUESS.get(suite.name, OTHER_GUESS) + PROVISION_GUESS

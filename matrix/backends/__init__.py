@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -46,6 +46,7 @@ class Environment:
     """A cell one can enter. `lock` is text, sizes are bytes; `gpus` are leased to who enters now.
 
     `base` is what an image was built on, with its digest, and `builder` what built it.
+    `recorded` says of suites that ran before (ISO times, UTC) when that was.
     """
 
     python: Path
@@ -57,6 +58,7 @@ class Environment:
     builder: str = ""
     gpus: tuple[Gpu, ...] = ()
     stages: Mapping[str, float]
+    recorded: Mapping[str, str] = field(default_factory=dict)
 
 
 class Backend(Protocol):

@@ -1,7 +1,9 @@
 """`replay`: recorded artefacts go through the same stages; for demos, tests and report work."""
 
 import hashlib
+import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 from matrix.backends import CellFailed, Environment, Progress
@@ -34,10 +36,13 @@ class ReplayBackend:
         return True
 
     def provision(self, job: Job, folder: Path, stage: Progress) -> Environment:  # noqa: ARG002
-        """Take the recorded lock."""
+        """Take the recorded lock, and the times at which the suites really ran."""
         lock = next((f / "requirements.lock" for f in self._folders(job, "*")), None)
         text = lock.read_text(encoding="utf-8") if lock and lock.is_file() else ""
-        return Environment(python=Path(), provision="replayed", lock=text, stages={})
+        times = {run.suite.name: self._started(job, run.suite.name) for run in job.suites}
+        return Environment(
+            python=Path(), provision="replayed", lock=text, stages={}, recorded=times
+        )
 
     def probe(self, job: Job, environment: Environment, out: Path) -> None:  # noqa: ARG002
         """Take the recorded probe."""
@@ -59,6 +64,17 @@ class ReplayBackend:
 
     def discard(self, job: Job, folder: Path) -> None:
         """There is nothing to remove."""
+
+    def _started(self, job: Job, suite: str) -> str:
+        """When a recorded suite began, in UTC; "" where the recording does not say."""
+        device = job.cell.device
+        for path in sorted(self.recording.glob(f"cells/{job.cell.id}/*-{device}/{suite}")):
+            try:
+                text = json.loads((path / ENTRY_FILE).read_text(encoding="utf-8"))["started"]
+                return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="seconds")
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return ""
 
     def _folders(self, job: Job, suite: str) -> list[Path]:
         device = job.cell.device

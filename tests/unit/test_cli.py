@@ -103,6 +103,29 @@ def test_another_recording_is_not_fresh_and_a_replay_of_a_replay_is(replay, outc
     assert json.loads(other.out)["executions"][0]["counts"] == {"fail": 1}
 
 
+def test_a_replay_keeps_the_time_of_its_recording_and_says_that_it_is_one(
+    replay, outcome, record, run_cli, tmp_path
+):
+    folder = record(outcome("t", feature="bf16")) / "cells" / "torch2.6.0-cpu-py3.11"
+    entry = {"started": "2025-01-02T05:04:05+02:00"}
+    (folder / "venv-cpu" / "feature" / "execution.json").write_text(json.dumps(entry))
+    replay(outcome("t", feature="bf16"))
+    [row] = json.loads(run_cli("report", "--json").out)
+    assert (row["time"], row["backend"]) == ("2025-01-02T03:04:05+00:00", "replay")
+    [made] = Store(tmp_path / "results").newest().values()
+    assert (made.started, made.provision) == ("2025-01-02T03:04:05+00:00", "replayed")
+    assert "measured 2025-01-02 on cpu Test CPU; replay, replayed" in run_cli("report").out
+
+
+@pytest.mark.parametrize("entry", ["{", "[]", '{"started": 5}', '{"started": "soon"}', "{}"])
+def test_a_recording_that_does_not_say_when_is_of_now(replay, outcome, record, entry, tmp_path):
+    folder = record(outcome("t")) / "cells" / "torch2.6.0-cpu-py3.11" / "venv-cpu" / "feature"
+    (folder / "execution.json").write_text(entry)
+    replay(outcome("t"), options=("--json",))
+    [made] = Store(tmp_path / "results").newest().values()
+    assert made.started[:4] == str(store.utc_now().year)
+
+
 def test_a_fresh_failure_still_ends_1_where_any_failure_does(replay, outcome):
     replay(outcome("t", "fail"), options=("--json",))
     assert replay(outcome("t", "fail"), options=("--fail-on", "any")).code == 1

@@ -142,17 +142,26 @@ def test_an_estimate_of_a_cell_never_seen_is_that_of_others():
     assert plan(second, known=entry(seconds=42.0)).jobs[0].estimate == 42.0
 
 
+def test_a_replay_says_nothing_of_how_long_it_takes():
+    second = replace(CELL, torch="2.7.0")
+    replayed = plan(second, known=entry(seconds=0.01, execution="replay-cpu"))
+    assert replayed.jobs[0].estimate == plan(second).jobs[0].estimate
+
+
 def test_a_recipe_holds_all_that_is_known_before():
     """Whatever changes what a result means makes it stale; nothing else does."""
 
-    def changed(cell=CELL, suite=MINE, backend="venv", runner=RUNNER):
-        return recipe(cell, suite, backend, [runner]) != recipe(CELL, MINE, "venv", [RUNNER])
+    def changed(cell=CELL, suite=MINE, backend="venv", runner=RUNNER, origin=""):
+        return recipe(cell, suite, backend, [runner], (), origin) != recipe(
+            CELL, MINE, "venv", [RUNNER]
+        )
 
     assert not changed()
     assert not changed(runner=replace(RUNNER, slots=9, cores=64))
     assert changed(cell=replace(CELL, python="3.12"))
     assert changed(cell=replace(GPU, device="cpu"))
     assert changed(backend="host")
+    assert changed(origin="another interpreter, or other packages in it")
     assert changed(runner=replace(RUNNER, env={"A": "1"}))
     assert changed(suite=replace(MINE, command=("false",)))
     assert changed(suite=replace(MINE, requirements=("einops",)))
