@@ -154,8 +154,7 @@ def _suite(
     site.watcher.started(key, _label(job, run.suite.name), run.estimate)
     out = site.bundle.stage(job.cell.id, job.execution, run.suite.name)
     (out / "requirements.lock").write_text(environment.lock, encoding="utf-8")
-    for artefact in (*folder.glob("*.log"), folder / "probe.json"):
-        shutil.copy(artefact, out / artefact.name)
+    _keep(folder, out)
 
     def line(text: str) -> None:
         words = text.split(" ", 3)
@@ -191,12 +190,18 @@ def _suite(
     return entry
 
 
+def _keep(folder: Path, out: Path) -> None:
+    """What the cell was made from, and how far it came."""
+    for pattern in ("*.log", "probe.json", "Dockerfile"):
+        for path in folder.glob(pattern):
+            shutil.copy(path, out / path.name)
+
+
 def _failed(job: Job, run: SuiteRun, failure: CellFailed, site: Site, folder: Path) -> Entry:
     """Record that a cell got no further; the logs say how far it came."""
     started = utc_now()
     out = site.bundle.stage(job.cell.id, job.execution, run.suite.name)
-    for log in (*folder.glob("*.log"), *folder.glob("probe.json")):
-        shutil.copy(log, out / log.name)
+    _keep(folder, out)
     site.redactor.also("cell", folder / "env").clean(out)
     probe = read_probe(folder / "probe.json")
     base = base_fields(job, run, site.bundle.id, None, probe, started)

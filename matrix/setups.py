@@ -1,17 +1,28 @@
 """What a command runs with: a backend, the runners it has, and what its environments come from."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from matrix import scratch
+from matrix.accelerators import DeviceAccess, EngineFacts, Gpu
 from matrix.backends import Backend, Context
 from matrix.cells import Cell
 from matrix.definition import Suite
-from matrix.plan import BackendName, Origin
+from matrix.errors import InfrastructureError, InputError
+from matrix.plan import BackendName, Job, Origin
 from matrix.process import WORK_LABEL
+from matrix.render import render
 from matrix.runners import Inventory, RunnerInfo, inventory
 from matrix.workspace import Workspace
 
+if TYPE_CHECKING:
+    from matrix.backends.docker import Mounted
+    from matrix.engines.connection import Engine
+
+DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 MakeBackend = Callable[[Context, RunnerInfo], Backend]
 
 
@@ -28,6 +39,149 @@ class Setup:
     inventory: Inventory
     origin: Origin = _from_pins
     note: str = ""
+
+
+def auto(workspace: Workspace, cells: Sequence[Cell], slots: int | None = None) -> Setup:
+    """Containers where an engine answers and has a base for one of the cells, else `venv`."""
+    if reason := _no_engine(workspace):
+        return replace(venv(workspace, slots), note=reason)
+    from matrix.engines import bases  # noqa: PLC0415  the SDK costs a quarter of a second
+
+    try:
+        setup, engines = _docker(workspace, slots)
+    except InfrastructureError as error:
+        return replace(venv(workspace, slots), note=str(error))
+    definition = workspace.definition
+    kinds = {(cell.accelerator, cell.python): cell for cell in cells}
+    for engine in engines.values():
+        found = [bases.find(engine.client, c, definition, workspace.env) for c in kinds.values()]
+        if any(not isinstance(base, str) for base in found):
+            return setup
+    return replace(
+        venv(workspace, slots), note=next(base for base in found if isinstance(base, str))
+    )
+
+
+def _no_engine(workspace: Workspace) -> str:
+    """Why there can be no engine, found out without the SDK; "" where there may be one."""
+    settings = workspace.definition.runners.values()
+    socket = Path(DEFAULT_ENGINE.removeprefix("unix://"))
+    if workspace.env.get("DOCKER_HOST") or any(s.docker for s in settings) or socket.exists():
+        return ""
+    return f"no Docker engine at `{DEFAULT_ENGINE}`, and no DOCKER_HOST says of another one"
+
+
+def docker(workspace: Workspace, slots: int | None = None) -> Setup:
+    """An image per cell and a container per stage, on every engine of the matrix file.
+
+    Raises `InfrastructureError` where no engine answers.
+    """
+    return _docker(workspace, slots)[0]
+
+
+def mounted(
+    python: Path, cell: Cell, identity: str, workspace: Workspace, slots: int | None = None
+) -> Setup:
+    """Containers with an interpreter of this machine mounted, for machines without a network."""
+    from matrix.backends.docker import Mounted  # noqa: PLC0415  as above
+    from matrix.engines import bases  # noqa: PLC0415  as above
+
+    setup, engines = _docker(workspace, slots, mounted=True)
+    base = bases.find(engines["local"].client, cell, workspace.definition, workspace.env)
+    if isinstance(base, str):
+        raise InfrastructureError(base)
+    return replace(
+        setup,
+        make=_containers(workspace, engines, Mounted(image=base.reference, python=python)),
+        origin=lambda _cell, _suites: f"{identity} {base}",
+    )
+
+
+def _docker(
+    workspace: Workspace, slots: int | None, *, mounted: bool = False
+) -> tuple[Setup, dict[str, "Engine"]]:
+    from matrix.engines.connection import connect  # noqa: PLC0415  as above
+    from matrix.engines.tunnel import NoEngine  # noqa: PLC0415  as above
+
+    local, *others = inventory(workspace.definition, slots).runners
+    chosen = [runner for runner in others if runner.docker and not mounted]
+    if local.docker or not chosen:
+        chosen.insert(0, local)
+    engines: dict[str, Engine] = {}
+    runners: list[RunnerInfo] = []
+    silent: list[str] = []
+    for runner in chosen:
+        try:
+            engine = connect(runner.docker, _engine_env(runner, workspace.env))
+        except NoEngine as error:
+            silent.append(f"runner `{runner.name}`: {error}")
+            continue
+        engines[runner.name] = engine
+        seen = runner if engine.is_local else runner.seen_by(EngineFacts.of(engine.client.info()))
+        runners.append(seen)
+    if not runners:
+        raise InfrastructureError("; ".join(silent))
+    return Setup(
+        name="docker",
+        make=_containers(workspace, engines),
+        inventory=Inventory(runners=tuple(runners)),
+        origin=_dockerfile(workspace),
+        note="; ".join(silent),
+    ), engines
+
+
+def _engine_env(runner: RunnerInfo, env: Mapping[str, str]) -> dict[str, str]:
+    """The SDK's variables for a runner that has certificates of its own."""
+    tls = runner.settings.tls if runner.settings else None
+    return {**env, **({"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tls)} if tls else {})}
+
+
+def _dockerfile(workspace: Workspace) -> Origin:
+    """A cell in a container comes from its Dockerfile."""
+
+    def origin(cell: Cell, suites: tuple[Suite, ...]) -> str:
+        try:
+            text = render(cell, workspace.definition, suites=suites, env=workspace.env)
+        except InputError as error:  # its row will say so
+            text = str(error)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    return origin
+
+
+def _containers(
+    workspace: Workspace, engines: Mapping[str, "Engine"], mounted: "Mounted | None" = None
+) -> MakeBackend:
+    from matrix.backends.docker import Box, DockerBackend  # noqa: PLC0415  as above
+    from matrix.engines.images import ImageMaker  # noqa: PLC0415  as above
+    from matrix.engines.labels import owner_of, reap  # noqa: PLC0415  as above
+
+    owner = owner_of(workspace.store.local)
+
+    def make(context: Context, runner: RunnerInfo) -> Backend:
+        engine = engines[runner.name]
+        reap(engine, owner, scratch.lives(workspace.store))
+        facts = EngineFacts.of(engine.client.info())
+        memory = runner.settings.memory if runner.settings else None
+        images = mounted or ImageMaker(
+            engine.client,
+            workspace.resolver,
+            workspace.availability,
+            workspace.definition,
+            payload=context.payload,
+            env=context.env,
+            work=context.work,
+            run_id=context.run,
+            stop=context.stop,
+        )
+
+        def access(job: Job, gpus: tuple[Gpu, ...]) -> DeviceAccess:
+            return runner.access(job.cell.device, gpus, facts) if gpus else DeviceAccess()
+
+        box = Box(owner=owner, slots=runner.slots, memory=memory, env=runner.env)
+        return DockerBackend(context, engine, images, access, box)
+
+    return make
 
 
 def _here(workspace: Workspace, slots: int | None) -> Inventory:

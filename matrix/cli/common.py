@@ -60,9 +60,10 @@ def _raise(error: InputError) -> None:
 
 def _options(arguments: argparse.Namespace) -> Iterator[InputError]:
     """Options that do not go together."""
-    for option, backend in (("python", "host"), ("recording", "replay")):
-        if getattr(arguments, option) is not None and arguments.backend != backend:
-            yield InputError(f"`--{option}` needs `--backend {backend}`", ["name both or neither"])
+    for option, backends in (("python", ("host", "docker")), ("recording", ("replay",))):
+        if getattr(arguments, option) is not None and arguments.backend not in backends:
+            wanted = " or ".join(f"`--backend {backend}`" for backend in backends)
+            yield InputError(f"`--{option}` needs {wanted}", ["name both or neither"])
     if arguments.backend == "host" and arguments.python is None:
         yield InputError("`--backend host` needs `--python`", ["name an interpreter with torch"])
     if arguments.slots is not None and arguments.slots < 1:
@@ -78,21 +79,28 @@ def planned(arguments: argparse.Namespace, workspace: Workspace) -> tuple["Plan"
     profile = workspace.profile(arguments.profile)
     suites = workspace.suites(profile, arguments.suite)
     slots = arguments.slots
-    if arguments.backend == "host":
+    if arguments.python is not None:
         from matrix.host import look_at
 
-        host = look_at(arguments.python, workspace)
-        setup = setups.host(arguments.python, host.identity, workspace, slots)
+        python = arguments.python
+        host = look_at(python, workspace)
         cells = select((host.cell,), arguments.select)
         if not cells:
-            message = f"`{arguments.python}` is {host.cell.id}, which the selection leaves out"
+            message = f"`{python}` is {host.cell.id}, which the selection leaves out"
             raise NothingToRun(message)
+        if arguments.backend == "docker":
+            setup = setups.mounted(python, host.cell, host.identity, workspace, slots)
+        else:
+            setup = setups.host(python, host.identity, workspace, slots)
     else:
         cells = workspace.cells(profile, arguments.select)
         if arguments.backend == "replay":
             setup = setups.replay(_recording(arguments, workspace), workspace, slots)
+        elif arguments.backend == "auto":
+            setup = setups.auto(workspace, cells, slots)
         else:
-            setup = setups.venv(workspace, slots)
+            make = {"venv": setups.venv, "docker": setups.docker}[arguments.backend]
+            setup = make(workspace, slots)
     plan = make_plan(
         cells, suites, setup.inventory, workspace.store.newest(),
         backend=setup.name, origin=setup.origin, excluded=workspace.expansion.excluded,

@@ -14,7 +14,7 @@ from matrix.cli.look import (
 from matrix.cli.report import report_command
 from matrix.cli.run import run_command
 
-BACKENDS = ("auto", "venv", "host", "replay")
+BACKENDS = ("auto", "docker", "venv", "host", "replay")
 
 
 def _absolute(text: str) -> Path:
@@ -60,7 +60,9 @@ def build_parser() -> argparse.ArgumentParser:
     running.add_argument("--suite", action="append", default=[], help="only this suite; repeatable")
     running.add_argument("--backend", choices=BACKENDS, default="auto", help="how cells are made")
     running.add_argument(
-        "--python", type=_absolute, help="host backend: the interpreter that has torch"
+        "--python",
+        type=_absolute,
+        help="an interpreter that has torch: used as it is (host) or mounted (docker)",
     )
     running.add_argument(
         "--recording", help="replay backend: a run, its path, or `latest` (default)"
