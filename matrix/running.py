@@ -40,7 +40,7 @@ def run_plan(plan: Plan, workspace: Workspace, setup: Setup, watcher: Watcher) -
     """
     store = workspace.store
     before = {entry.key: entry for entry in store.baselines()}
-    bundle = store.create({"file": workspace.file.name, **plan.as_json()})
+    bundle = store.create({"file": workspace.file.name, **setup.as_json(), **plan.as_json()})
     started = utc_now()
     with scratch.folder(store, bundle.id) as work:
         _lay_out(work / "payload", plan)

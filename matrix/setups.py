@@ -40,6 +40,16 @@ class Setup:
     origin: Origin = _from_pins
     note: str = ""
 
+    def as_json(self) -> dict[str, str | list[str]]:
+        """For machines and for the bundle."""
+        runners = [runner.name for runner in self.inventory.runners]
+        return {"backend": self.name, "runners": runners, "note": self.note}
+
+    def describe(self) -> str:
+        """One line: the backend, where, and why."""
+        runners = ", ".join(runner.name for runner in self.inventory.runners)
+        return f"backend {self.name} on {runners}" + (f" ({self.note})" if self.note else "")
+
 
 def auto(workspace: Workspace, cells: Sequence[Cell], slots: int | None = None) -> Setup:
     """Containers where an engine answers and has a base for one of the cells, else `venv`."""
@@ -152,6 +162,8 @@ def _dockerfile(workspace: Workspace) -> Origin:
 def _containers(
     workspace: Workspace, engines: Mapping[str, "Engine"], mounted: "Mounted | None" = None
 ) -> MakeBackend:
+    from docker.utils import parse_bytes  # noqa: PLC0415  as above
+
     from matrix.backends.docker import Box, DockerBackend  # noqa: PLC0415  as above
     from matrix.engines.images import ImageMaker  # noqa: PLC0415  as above
     from matrix.engines.labels import owner_of, reap  # noqa: PLC0415  as above
@@ -162,7 +174,7 @@ def _containers(
         engine = engines[runner.name]
         reap(engine, owner, scratch.lives(workspace.store))
         facts = EngineFacts.of(engine.client.info())
-        memory = runner.settings.memory if runner.settings else None
+        memory = runner.settings.memory if runner.settings else ""
         images = mounted or ImageMaker(
             engine.client,
             workspace.resolver,
@@ -178,7 +190,12 @@ def _containers(
         def access(job: Job, gpus: tuple[Gpu, ...]) -> DeviceAccess:
             return runner.access(job.cell.device, gpus, facts) if gpus else DeviceAccess()
 
-        box = Box(owner=owner, slots=runner.slots, memory=memory, env=runner.env)
+        box = Box(
+            owner=owner,
+            slots=runner.slots,
+            memory=parse_bytes(memory) if memory else None,
+            env=runner.env,
+        )
         return DockerBackend(context, engine, images, access, box)
 
     return make

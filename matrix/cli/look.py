@@ -38,9 +38,9 @@ def list_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
 
 def plan_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     """Print what `run` would do."""
-    plan, _ = planned(arguments, workspace)
+    plan, setup = planned(arguments, workspace)
     if arguments.json:
-        print_json(plan.as_json())
+        print_json({**setup.as_json(), **plan.as_json()})
         return errors.OK
     for job in plan.jobs:
         for run in job.suites:
@@ -48,6 +48,7 @@ def plan_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
             print(f"run    {job.cell.id} {job.execution} {run.suite.name}: {run.why}; {what}")
     for fresh in plan.fresh:
         print(fresh_line(fresh.entry))
+    print(setup.describe(), file=sys.stderr)
     print(
         f"{len(plan.jobs)} job(s) on {plan.slots} slot(s), about {plan.estimate / 60:.0f} min; "
         f"{len(plan.fresh)} fresh; {len(plan.excluded)} excluded",

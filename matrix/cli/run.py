@@ -32,6 +32,7 @@ def run_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     total += sum(not job.no_runner for job in plan.jobs)
     interactive = sys.stderr.isatty()
     with make_board(sys.stderr, total=total, color=color, interactive=interactive) as board:
+        board.note(setup.describe())
         board.note(
             f"{len(plan.jobs)} job(s) on {plan.slots} slot(s), about {plan.estimate / 60:.0f} min; "
             f"{len(plan.fresh)} suite(s) fresh; {len(plan.excluded)} combination(s) excluded"

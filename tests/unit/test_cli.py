@@ -140,7 +140,7 @@ def test_a_plan_says_what_a_run_would_do(replay, outcome, run_cli):
     )  # fmt: skip
     again = run_cli("plan", *REPLAY, "--rerun", "all")
     assert again.out.startswith("run    torch2.6.0-cpu-py3.11 replay-cpu feature: asked for; about")
-    assert again.err.startswith("1 job(s) on ")
+    assert again.err.startswith("backend replay on local\n1 job(s) on ")
 
 
 def test_a_mistaken_environment_is_infrastructure_and_tried_again(replay, outcome, world):
