@@ -40,6 +40,9 @@ class Board(Protocol):
     ) -> None:
         """Show what came out of a job: without counts it is `done`, with a reason `failed`."""
 
+    def stopping(self, why: str) -> None:
+        """Show that the run was asked to stop (`why` is `SIGINT`), what ends and what is kept."""
+
     def note(self, text: str) -> None:
         """Say something else."""
 

@@ -65,7 +65,7 @@ class LiveBoard(Recording):
             yield "dim", f"  and {len(rows) - len(shown)} more"
 
     def _say(self, word: str, text: str, verdict: str = "pass") -> None:
-        if word in {"DONE", "NOTE", "END"}:
+        if word in {"DONE", "NOTE", "STOP", "END"}:
             style = mark(verdict).line if verdict != "pass" else ""
             with contextlib.suppress(OSError, ValueError):
                 self._console.print(Text(f"[ {word:<4} ] {text}", style=style), soft_wrap=True)

@@ -9,6 +9,7 @@ from matrix.reports.marks import loudness, tally
 from matrix.reports.text import clean
 
 LABEL = 100
+MOST_ENDED = 4
 QUIET = frozenset({"pass", "skip", "unsupported"})
 
 
@@ -44,6 +45,8 @@ class State:
     verdicts: Counter[str] = field(default_factory=Counter)
     took: list[float] = field(default_factory=list)
     most: int = 1
+    kept: int = 0
+    stopping: bool = False
 
     def start(self, job_id: str, label: str, estimate: float | None) -> RunningJob:
         """Take up a job."""
@@ -59,6 +62,7 @@ class State:
         label = job.label if job else clean(job_id, LABEL)
         self.verdicts.update(counts)
         self.took.append(seconds)
+        self.kept += bool(counts)  # an environment is no result
         why = f": {clean(reason, 200)}" if reason else ""
         said = tally(counts) or ("failed" if reason else "done")
         return f"{label}: {said} ({duration(seconds)}){why}"
@@ -93,10 +97,20 @@ class State:
             parts.append(tally(self.verdicts))
         eta = None if ended else self.eta()
         left = "end unknown" if eta is None else f"about {duration(eta)} left"
+        if self.stopping:
+            left = "stopping"
         elapsed = duration(self.now() - self.began)
         over = ended or not (self.jobs or self.waiting)
         parts.append(elapsed if over else f"{elapsed}, {left}")
         return "; ".join(parts)
+
+    def stop(self, why: str) -> str:
+        """`SIGINT: stopping, what finished is kept (3 suites); ends …; …`."""
+        kept = "1 suite" if self.kept == 1 else f"{self.kept or 'no'} suites"
+        labels = [job.label for job in sorted(self.jobs.values(), key=lambda job: job.began)]
+        more = f" and {len(labels) - MOST_ENDED} more" if len(labels) > MOST_ENDED else ""
+        ends = f"; ends {', '.join(labels[:MOST_ENDED])}{more}" if labels else ""
+        return f"{why}: stopping, what finished is kept ({kept}){ends}; once more does not wait"
 
     def running(self) -> Iterator[tuple[str, str, str, str]]:
         """(label, stage, elapsed, remaining) of each running job, the oldest first."""
@@ -149,6 +163,13 @@ class Recording:
             line = self._state.end(job_id, verdict_counts, reason, seconds)
         failed = bool(reason) and not any(verdict_counts.values())
         self._say("DONE", line, "fail" if failed else loud(verdict_counts))
+
+    def stopping(self, why: str) -> None:
+        """Say what is ended and what is kept."""
+        with self._lock:
+            self._state.stopping = True
+            line = self._state.stop(clean(why, 20))
+        self._say("STOP", line, "infra")
 
     def note(self, text: str) -> None:
         """Say something else."""

@@ -4,13 +4,12 @@ Data goes to stdout, everything else to stderr. One module per kind of command.
 """
 
 import os
-import signal
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 
 from matrix import errors
 from matrix.cli.common import print_json
+from matrix.cli.interrupt import Interrupt
 from matrix.cli.parser import build_parser
 from matrix.errors import MatrixError
 from matrix.process import Stopped
@@ -21,7 +20,7 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None
     """Run one command; returns its exit code (`errors.EXIT_CODES`)."""
     env = os.environ if env is None else env
     arguments = build_parser().parse_args(argv)
-    stop = threading.Event()
+    stop = Interrupt()
     workspace = Workspace(
         file=arguments.file,
         results=arguments.results or arguments.file.parent / "results",
@@ -29,7 +28,7 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None
         stop=stop,
     )
     try:
-        with _ctrl_c(stop):
+        with stop:
             code: int = arguments.command(arguments, workspace)
     except MatrixError as error:
         print(f"matrix: {error}", file=sys.stderr)
@@ -45,24 +44,3 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None
     except (KeyboardInterrupt, Stopped):
         return errors.INTERRUPTED
     return code
-
-
-class _ctrl_c:  # noqa: N801  a context manager
-    """Ctrl-C and SIGTERM ask the run to stop; a second one does not wait."""
-
-    def __init__(self, stop: threading.Event) -> None:
-        self.stop = stop
-
-    def __enter__(self) -> None:
-        def ask(number: int, _frame: object) -> None:
-            if self.stop.is_set():
-                raise KeyboardInterrupt
-            print(f"matrix: {signal.Signals(number).name}: stopping, what finished is kept",
-                  file=sys.stderr)  # fmt: skip
-            self.stop.set()
-
-        self.before = {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM)}
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)

@@ -4,10 +4,12 @@ import argparse
 import importlib
 import sys
 import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from matrix import errors
 from matrix.cli.common import fresh_line, is_bad, planned, print_json
+from matrix.cli.interrupt import Interrupt
 from matrix.cli.report import print_tables
 from matrix.workspace import Workspace
 
@@ -31,7 +33,10 @@ def run_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     total = sum(len(job.suites) for job in plan.jobs)
     total += sum(not job.no_runner for job in plan.jobs)
     interactive = sys.stderr.isatty()
-    with make_board(sys.stderr, total=total, color=color, interactive=interactive) as board:
+    board = make_board(sys.stderr, total=total, color=color, interactive=interactive)
+    stop = workspace.stop
+    told = stop.told_by(board.stopping) if isinstance(stop, Interrupt) else nullcontext()
+    with board, told:
         board.note(setup.describe())
         board.note(
             f"{len(plan.jobs)} job(s) on {plan.slots} slot(s), about {plan.estimate / 60:.0f} min; "

@@ -174,7 +174,7 @@ def test_ctrl_c_stops_cleanly_and_keeps_what_finished(project, make, until):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
-    assert "matrix: SIGINT: stopping, what finished is kept" in err
+    assert "[ STOP ] SIGINT: stopping, what finished is kept (1 suite); ends torch2.11.0" in err
     assert "Traceback" not in err
     assert [e.suite for e in project.last.entries] == ["quick"]
     assert project.processes() == []

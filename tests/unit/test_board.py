@@ -269,3 +269,41 @@ def test_a_log_does_not_pay_for_the_terminal(stream, monkeypatch):
     with fresh.make_board(stream, total=1, color=True, interactive=False) as board:
         board.note("hello")
     assert stream.getvalue().startswith("[ NOTE ] hello\n[ END  ] 0/1 done, 1 waiting; ")
+
+
+@pytest.mark.parametrize("interactive", [False, True])
+def test_a_run_that_is_asked_to_stop_says_what_it_ends_and_keeps(clock, stream, interactive):
+    with make_board(stream, total=7, color=False, interactive=interactive, now=clock) as board:
+        board.started("e", "a environment", None)
+        board.finished("e", {}, "", 1.0)
+        board.started("s", "a feature", None)
+        board.finished("s", {"pass": 3}, "", 1.0)
+        board.started("one", "b feature", None)
+        clock.at += 1
+        board.started("two", "c environment", None)
+        board.stopping("SIGINT")
+    assert (
+        "[ STOP ] SIGINT: stopping, what finished is kept (1 suite); ends b feature, "
+        "c environment; once more does not wait\n"
+    ) in stream.getvalue()
+
+
+def test_much_that_is_ended_is_counted(clock, stream):
+    with plain(stream, clock, total=9) as board:
+        for number in range(6):
+            board.started(str(number), f"cell{number}", None)
+        board.stopping("SIGTERM")
+    line = next(line for line in stream.getvalue().splitlines() if "STOP" in line)
+    assert line.endswith(
+        "(no suites); ends cell0, cell1, cell2, cell3 and 2 more; once more does not wait"
+    )
+
+
+def test_a_board_that_stops_gives_no_estimate(clock, stream):
+    board = plain(stream, clock, heartbeat_s=60.0)
+    board.started("j", LABEL, 600.0)
+    board.stopping("SIGINT")
+    clock.at += 61
+    board.tick()
+    assert "[ BEAT ] 0/2 done, 1 running, 1 waiting; 1m 01s" not in stream.getvalue()
+    assert "1 running, 1 waiting; 61.0 s, stopping\n" in stream.getvalue()

@@ -12,6 +12,7 @@ import pytest
 
 from matrix import cli, errors, execution, store
 from matrix.backends.replay import ReplayBackend
+from matrix.process import Stopped
 from matrix.store import Store
 
 ONE_CELL = """
@@ -301,9 +302,23 @@ def test_ctrl_c_ends_130_and_keeps_what_finished(
     monkeypatch.setattr(ReplayBackend, "run_suite", interrupted)
     done = run_cli("run", *REPLAY, "--recording", recording, "--slots", "1", "--json")
     assert done.code == errors.INTERRUPTED
-    assert f"matrix: {number.name}: stopping, what finished is kept" in done.err
+    said = f"[ STOP ] {number.name}: stopping, what finished is kept (no suites); ends "
+    assert f"{said}torch2.6.0-cpu-py3.11 feature; once more does not wait\n" in done.err
     [run] = Store(tmp_path / "results").runs()
     assert ([e.counts for e in run.entries], run.finished) == ([{"pass": 1}], True)
+
+
+def test_ctrl_c_before_a_board_is_there_is_said_too(run_cli, matrix_file, monkeypatch):
+    matrix_file(ONE_CELL)
+
+    def stopped(*_arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        raise Stopped
+
+    monkeypatch.setattr("matrix.cli.parser.list_command", stopped)
+    done = run_cli("list")
+    assert done.code == errors.INTERRUPTED
+    assert done.err == "matrix: SIGINT: stopping, what finished is kept\n"
 
 
 def test_a_second_ctrl_c_does_not_wait(run_cli, matrix_file, monkeypatch):
