@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from matrix import resources, tracked
 from matrix.accelerators import ACCELERATORS
@@ -20,6 +20,8 @@ from matrix.schema import BUILTIN_SUITES
 from matrix.store import Entry
 
 Origin = Callable[[Cell, tuple[Suite, ...]], str]
+Part = Literal["environment", "tests", "settings", "waivers", "torch-matrix"]
+PARTS: tuple[Part, ...] = get_args(Part)
 Rerun = Literal["stale", "failed", "all"]
 BackendName = Literal["venv", "docker", "host", "replay"]
 PROVISION_GUESS = 60.0
@@ -127,34 +129,35 @@ def recipe(
     waivers: Sequence[Waiver] = (),
     origin: str = "",
 ) -> str:
-    """Hash of all that is known before planning; it decides whether a result is fresh.
+    """Hashes of all that is known before planning; they decide whether a result is fresh.
 
-    `runners` are those that may take it. `origin` is what an environment comes from beside its
-    pins: a rendered Dockerfile, an interpreter with its packages, a recording.
+    One for each of `PARTS`, so that it can be said what changed. `runners` are those that may
+    take it. `origin` is what an environment comes from beside its pins: a rendered Dockerfile, an
+    interpreter with its packages, a recording.
     """
     if suite.name in BUILTIN_SUITES:
         sources = [resources.tree_hash(resources.suite_tests(suite.name))]
     else:
         sources = [tracked.tree_hash(path) for path in _sources(suite)]
-    parts = [
-        cell.id,
-        cell.device,
-        backend,
-        origin,
-        *requirements_of(cell, (suite,)),
-        suite.source,
-        *suite.command,
-        *suite.companions,
-        *suite.pytest_args,
-        repr(sorted(suite.env.items())),
-        repr(sorted({item for runner in runners for item in runner.env.items()})),
-        repr((suite.timeout, suite.test_timeout, suite.exclusive)),
-        *(str(path) for path in suite.tests if suite.source),
-        *sources,
-        *(f"{waiver.feature}: {waiver.reason}" for waiver in waivers),
-        resources.tree_hash(resources.inside()),
-    ]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+    settings = (suite.command, suite.companions, suite.pytest_args, sorted(suite.env.items()),
+                suite.timeout, suite.test_timeout, suite.exclusive,
+                sorted({item for runner in runners for item in runner.env.items()}))  # fmt: skip
+    parts: Mapping[Part, object] = {
+        "environment": (cell.id, cell.device, backend, origin, requirements_of(cell, (suite,))),
+        "tests": (suite.source, [str(test) for test in suite.tests if suite.source], sources),
+        "settings": settings,
+        "waivers": [(waiver.feature, waiver.reason) for waiver in waivers],
+        "torch-matrix": resources.tree_hash(resources.inside()),
+    }
+    return "-".join(hashlib.sha256(repr(parts[part]).encode()).hexdigest()[:8] for part in PARTS)
+
+
+def changed(before: str, now: str) -> str:
+    """Which parts differ between two recipes: `tests, settings`; "" where none does."""
+    pairs = list(zip(before.split("-"), now.split("-"), strict=False))
+    if len(pairs) != len(PARTS):
+        return "" if before == now else "recipe"
+    return ", ".join(part for part, (old, new) in zip(PARTS, pairs, strict=True) if old != new)
 
 
 def _sources(suite: Suite) -> tuple[Path, ...]:
@@ -244,7 +247,7 @@ def _why(entry: Entry | None, suite: Suite, wanted: str, rerun: Rerun, refusal: 
     if rerun == "all":
         return "asked for"
     if entry.recipe != wanted:
-        return f"stale: recipe was {entry.recipe} in {entry.run}"
+        return f"stale: {changed(entry.recipe, wanted)} changed since {entry.run}"
     if entry.verdict == "no-runner":
         return "" if refusal else "a runner is there now"
     if not entry.is_complete:

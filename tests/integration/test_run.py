@@ -77,8 +77,7 @@ def test_freshness_goes_by_what_a_result_means(project, make):
     assert (second["run"], len(second["fresh"])) == (None, 2)
     project.write(make.matrix("2.10.0", "2.11.0"), mine__test_a=MIXED + "# edited\n")
     plan = project.call("plan")
-    assert plan.stdout.count(f"stale: recipe was {first['executions'][0]['recipe']}") == 1
-    assert plan.stdout.count("stale: recipe was ") == 2
+    assert plan.stdout.count(f"stale: tests changed since {first['run']}; about") == 2
     failed = project.run("--select", "torch==2.11")
     assert [e["cell"] for e in failed["executions"]] == [make.cell("2.11.0")]
     project.run()

@@ -50,7 +50,9 @@ def test_what_has_todays_recipe_is_fresh():
 @pytest.mark.parametrize(
     ("known", "more", "why"),
     [
-        pytest.param(entry(recipe="old"), {}, "stale: recipe was old in r1", id="stale"),
+        pytest.param(entry(recipe="old"), {}, "stale: recipe changed since r1", id="stale"),
+        pytest.param(entry(recipe=recipe(CELL, replace(MINE, timeout=1.0), "host", [RUNNER])), {},
+                     "stale: environment, settings changed since r1", id="stale-in-parts"),
         pytest.param(entry(), {"rerun": "all"}, "asked for", id="all"),
         pytest.param(entry(counts={"fail": 1}), {"rerun": "failed"}, "failed last time",
                      id="failed"),
