@@ -49,3 +49,12 @@ class InfrastructureError(MatrixError):
     """Disk, network or engine kept the run from finishing."""
 
     exit_code = 4
+
+
+class CellFailed(Exception):  # noqa: N818  it carries a verdict
+    """A cell got no further; the verdict says whether that is evidence (`infra` is not)."""
+
+    def __init__(self, verdict: str, reason: str) -> None:
+        super().__init__(f"{verdict}: {reason}")
+        self.verdict = verdict
+        self.reason = reason

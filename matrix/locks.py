@@ -6,15 +6,18 @@ import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from matrix import facts
 from matrix.cells import Cell
 from matrix.definition import TEST_TOOLS, Suite
-from matrix.errors import InfrastructureError
-from matrix.indexes import SILENT, IndexConfig, requirement
+from matrix.errors import CellFailed, InfrastructureError
+from matrix.indexes import SILENT, Availability, IndexConfig, requirement
 from matrix.process import Completed, run
 
 NETWORK_FAILED = 2  # uv: 1 is "no solution", 2 is everything that kept it from looking
@@ -87,6 +90,111 @@ def requirements_of(cell: Cell, suites: tuple[Suite, ...]) -> tuple[str, ...]:
 def environment_key(cell: Cell, suites: tuple[Suite, ...]) -> str:
     """Suites with the same requirements share an environment; this names it."""
     return hashlib.sha256("\n".join(requirements_of(cell, suites)).encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pin:
+    """One package of a lock: its lines with hashes, who needs it, and the index it was found on."""
+
+    name: str
+    text: str
+    parents: tuple[str, ...]
+    origin: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lock:
+    """All that a cell installs, and uv's arguments of the indexes that have it."""
+
+    pins: tuple[Pin, ...]
+    indexes: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The lock as `uv pip sync` reads it."""
+        return "".join(pin.text for pin in self.pins)
+
+    def split(self, layers: Iterable[tuple[str, ...]]) -> tuple[tuple[Pin, ...], ...]:
+        """Pins of each layer: what its requirements need, less what the layers before hold."""
+        left = {pin.name: pin for pin in self.pins}
+        parts: list[tuple[Pin, ...]] = []
+        for wanted in layers:
+            found: set[str] = {canonicalize_name(Requirement(text).name) for text in wanted}
+            while more := {n for n, pin in left.items() if found.intersection(pin.parents)} - found:
+                found |= more
+            parts.append(tuple(left.pop(name) for name in sorted(found & left.keys())))
+        return tuple(parts)
+
+
+def lock_cell(
+    cell: Cell,
+    suites: tuple[Suite, ...],
+    resolver: Resolver,
+    availability: Availability,
+    folder: Path,
+    target: tuple[str, ...],
+) -> Lock:
+    """Resolve a cell with the user's indexes, then with the PyTorch index too.
+
+    `target` is uv's arguments that name the interpreter or platform. Leaves `requirements.lock`
+    and `lock.log` in `folder`; raises `CellFailed` and `Stopped`.
+    """
+    source = write_input(folder, requirements_of(cell, suites))
+    annotated = folder / "annotated.lock"
+    sources = availability.sources(cell.variant)
+    if "===" in source.read_text(encoding="utf-8"):
+        sources = sources[:1]  # a registry build: the PyTorch index has nothing to add
+    verdict = reason = ""
+    for arguments in sources:
+        done = resolver.call(
+            *("pip", "compile", "-q", "--no-header", "--generate-hashes", "--annotation-style"),
+            *("split", "--emit-index-annotation", *target, "-o", str(annotated), str(source)),
+            *arguments,
+            log=folder / "lock.log",
+        )
+        if done.code == 0:
+            lines = exact(annotated.read_text(encoding="utf-8"), cell.torch).splitlines()
+            lock = Lock(pins=tuple(_pins(lines)), indexes=arguments)
+            (folder / "requirements.lock").write_text(lock.text, encoding="utf-8")
+            return lock
+        refused = reason
+        verdict, reason = failure("resolve", done)
+        if refused and verdict == "infra":
+            reason = f"{refused} And the PyTorch index did not answer: {reason}"
+    raise CellFailed(verdict, reason)
+
+
+def failure(what: str, done: Completed) -> tuple[str, str]:
+    """Verdict and reason: no solution is evidence about a cell; network, disk, deadline are not."""
+    lines = [line.strip().removeprefix("cause: ") for line in done.output.splitlines()]
+    reason = " ".join(line for line in lines if line and not line.startswith("+ "))[:600]
+    if done.timed_out:
+        return "infra", f"to {what} took more than {done.seconds:.0f} s"
+    if done.code == NETWORK_FAILED or "os error 28" in done.output:
+        return "infra", f"cannot {what}: {reason}"
+    return "uninstallable", reason.removeprefix("error: ")
+
+
+def _pins(lines: Iterable[str]) -> Iterator[Pin]:
+    """Read a lock that uv wrote with `# via` and `# from` comments."""
+    blocks: list[list[str]] = []
+    for line in lines:
+        if line and not line[0].isspace() and not line.startswith("#"):
+            blocks.append([])
+        if blocks and line:
+            blocks[-1].append(line)
+    for block in blocks:
+        kept = [line for line in block if not line.lstrip().startswith("#")]
+        notes = [line.strip("# ") for line in block if line.lstrip().startswith("#")]
+        parents = [note.removeprefix("via ").strip() for note in notes if note != "via"]
+        origin = [note.removeprefix("from ") for note in notes if note.startswith("from ")]
+        name = re.split(r"[ =@\[;]", kept[0], maxsplit=1)[0]
+        yield Pin(
+            name=canonicalize_name(name),
+            text="\n".join(kept) + "\n",
+            parents=tuple(parent for parent in parents if not parent.startswith(("from ", "-r "))),
+            origin=origin[0] if origin else "",
+        )
 
 
 def exact(text: str, torch: str) -> str:

@@ -99,11 +99,12 @@ def render(
     *,
     suites: tuple[Suite, ...],
     env: Mapping[str, str] = MappingProxyType({}),
+    mounts: bool = True,
 ) -> str:
     """Render the Dockerfile of a cell; raises `InputError` with every value that may not enter.
 
     `env` may override the base (`base_image`). The build context must hold the lock of each of
-    `layers` and a folder `payload`.
+    `layers` and a folder `payload`. Without `mounts` the classic builder takes it.
     """
     if problems := list(_problems(cell, definition, suites, env)):
         raise InputError(f"`{cell.id}` cannot become a Dockerfile:", problems)
@@ -122,6 +123,7 @@ def render(
         index="" if default else f"{definition.pytorch_index}/{cell.variant}",
         layers=layers(cell, suites),
         uid=UID,
+        mounts=mounts,
     )
 
 

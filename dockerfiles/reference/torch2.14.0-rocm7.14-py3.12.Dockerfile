@@ -1,7 +1,7 @@
 # Cell torch2.14.0-rocm7.14-py3.12, rendered by torch-matrix from rocm.Dockerfile.j2: edit that.
 # Context: locks/torch.txt locks/tools.txt (pins with hashes), payload/ (tests).
-# TOOLS has /uv and, where a network needs them, /wheels, /site (uv/uv.toml, certificates that
-# SSL_CERT_FILE names) and /apt (what APT_CONFIG names); below /run/build, mounted, never copied.
+# TOOLS has /uv and, where a network needs them, /wheels/<layer>, /site (uv/uv.toml, certificates
+# that SSL_CERT_FILE names) and /apt (what APT_CONFIG names); below /run/build, not in the image.
 ARG BASE=python:3.12-slim-bookworm
 ARG TOOLS=ghcr.io/astral-sh/uv:0.8
 
@@ -9,7 +9,8 @@ FROM ${TOOLS} AS tools
 # makes what the image lacks: it needs no shell, and a mount needs its source
 WORKDIR /apt
 WORKDIR /site
-WORKDIR /wheels
+WORKDIR /wheels/torch
+WORKDIR /wheels/tools
 
 FROM ${BASE}
 ENV LANG=C.UTF-8
@@ -20,7 +21,8 @@ RUN useradd --uid 10001 --create-home matrix \
 # torch.compile and triton need a compiler and Python's headers; a base that has them stays as it is
 ARG APT_CONFIG
 # hadolint ignore=DL3008
-RUN --mount=type=tmpfs,target=/run/build \
+RUN \
+    --mount=type=tmpfs,target=/run/build \
     --mount=type=bind,from=tools,source=/apt,target=/run/build/apt \
     set -eu; \
     include="$(python3.12 -c 'import sysconfig; print(sysconfig.get_path("include"))')"; \
@@ -35,7 +37,8 @@ RUN --mount=type=tmpfs,target=/run/build \
 
 # arguments, not ENV: they steer this build and stay out of the image
 ARG UV_PYTHON_DOWNLOADS=never
-RUN --mount=type=tmpfs,target=/run/build \
+RUN \
+    --mount=type=tmpfs,target=/run/build \
     --mount=type=bind,from=tools,source=/uv,target=/run/build/uv \
     /run/build/uv venv --no-config --no-cache --python 3.12 /opt/venv
 ENV VIRTUAL_ENV=/opt/venv \
@@ -49,31 +52,42 @@ ARG UV_INDEX_STRATEGY=unsafe-best-match
 # a cache mount is another filesystem
 ARG UV_LINK_MODE=copy
 ARG UV_CACHE_DIR=/run/build/cache
-ARG UV_FIND_LINKS=/run/build/wheels
+ARG UV_HTTP_TIMEOUT
 ARG XDG_CONFIG_DIRS=/run/build/site
 ARG SSL_CERT_FILE
+ARG SSL_CLIENT_CERT
 # torch: torch==2.14.0+rocm7.14, numpy
-RUN --mount=type=tmpfs,target=/run/build \
+RUN \
+    --mount=type=tmpfs,target=/run/build \
     --mount=type=bind,from=tools,source=/uv,target=/run/build/uv \
     --mount=type=bind,from=tools,source=/site,target=/run/build/site \
-    --mount=type=bind,from=tools,source=/wheels,target=/run/build/wheels \
+    --mount=type=bind,from=tools,source=/wheels/torch,target=/run/build/wheels/torch \
     --mount=type=cache,id=torch-matrix-uv,target=/run/build/cache \
-    --mount=type=bind,source=locks/torch.txt,target=/run/build/lock.txt \
-    /run/build/uv pip install --no-deps --require-hashes -r /run/build/lock.txt
+    --mount=type=bind,source=locks/torch.txt,target=/run/build/locks/torch.txt \
+    /run/build/uv pip install --no-deps --require-hashes \
+        --find-links /run/build/wheels/torch -r /run/build/locks/torch.txt
 # tools: pytest, pytest-benchmark
-RUN --mount=type=tmpfs,target=/run/build \
+RUN \
+    --mount=type=tmpfs,target=/run/build \
     --mount=type=bind,from=tools,source=/uv,target=/run/build/uv \
     --mount=type=bind,from=tools,source=/site,target=/run/build/site \
-    --mount=type=bind,from=tools,source=/wheels,target=/run/build/wheels \
+    --mount=type=bind,from=tools,source=/wheels/tools,target=/run/build/wheels/tools \
     --mount=type=cache,id=torch-matrix-uv,target=/run/build/cache \
-    --mount=type=bind,source=locks/tools.txt,target=/run/build/lock.txt \
-    /run/build/uv pip install --no-deps --require-hashes -r /run/build/lock.txt
+    --mount=type=bind,source=locks/tools.txt,target=/run/build/locks/tools.txt \
+    /run/build/uv pip install --no-deps --require-hashes \
+        --find-links /run/build/wheels/tools -r /run/build/locks/tools.txt
 
-# byte-compiled once here, not by every process of a read-only cell; where torch.compile does not
-# import, its tests say so, not the build
-RUN --mount=type=tmpfs,target=/tmp \
+# byte-compiled once here, not by every process of a read-only cell: what `import torch` needs, and
+# beside it, on another processor, what torch.compile does; a release may lack some of these folders
+# hadolint ignore=DL3003
+RUN \
+    --mount=type=tmpfs,target=/tmp \
     export HOME=/tmp PYTHONDONTWRITEBYTECODE=''; \
-    python -c 'import torch' && { python -c 'import torch._inductor.compile_fx' || true; }
+    cd "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" || exit; \
+    python -m compileall -q -x /tests/ torch/_dynamo torch/_export torch/_functorch \
+        torch/_higher_order_ops torch/_inductor torch/export torch/fx sympy networkx \
+        >/dev/null 2>&1 & \
+    python -c 'import torch' && wait
 
 # what someone installs by hand in a kept cell must not bring another torch
 RUN printf '%s\n' 'torch==2.14.0+rocm7.14' 'rocm==7.14.*' > /opt/constraints.txt

@@ -7,18 +7,10 @@ from pathlib import Path
 from typing import Protocol
 
 from matrix.accelerators import Gpu
+from matrix.errors import CellFailed as CellFailed  # what every backend raises
 from matrix.plan import Job, SuiteRun
 
 Progress = Callable[[str], None]
-
-
-class CellFailed(Exception):  # noqa: N818  it carries a verdict
-    """A cell got no further; the verdict says whether that is evidence (`infra` is not)."""
-
-    def __init__(self, verdict: str, reason: str) -> None:
-        super().__init__(f"{verdict}: {reason}")
-        self.verdict = verdict
-        self.reason = reason
 
 
 class RunnerLost(Exception):  # noqa: N818  it is nobody's mistake

@@ -10,7 +10,7 @@ from matrix.backends import CellFailed, Context, Environment, Progress
 from matrix.backends.interpreter import Interpreter
 from matrix.facts import natural
 from matrix.indexes import Availability
-from matrix.locks import NETWORK_FAILED, Resolver, exact, requirements_of, write_input
+from matrix.locks import Lock, Resolver, failure, lock_cell
 from matrix.plan import Job
 from matrix.process import Completed
 
@@ -40,17 +40,17 @@ class VenvBackend(Interpreter):
         clock = time.monotonic()
         python = self._python(job.cell.python)
         stage("lock")
-        lock, arguments = self._lock(job, folder, python)
+        lock = self._lock(job, folder, python)
         locked = time.monotonic()
         stage("install")
         # two cells of one release must not fetch it twice
         with self._download_lock(job.cell.torch, job.cell.variant):
-            target = self._install(folder, python, lock, arguments)
+            target = self._install(folder, python, lock)
         done = time.monotonic()
         return Environment(
             python=target / "bin" / "python",
             provision="built",
-            lock=lock.read_text(encoding="utf-8"),
+            lock=lock.text,
             install_bytes=_size(target),
             stages={"lock": locked - clock, "install": done - locked},
         )
@@ -76,32 +76,13 @@ class VenvBackend(Interpreter):
             raise CellFailed("no-runner", reason)
         return done.last_line
 
-    def _lock(self, job: Job, folder: Path, python: str) -> tuple[Path, tuple[str, ...]]:
-        """Resolve with the user's indexes, then with the PyTorch index too."""
-        cell = job.cell
-        source = write_input(folder, requirements_of(cell, tuple(s.suite for s in job.suites)))
-        lock = folder / "requirements.lock"
-        sources = self.availability.sources(cell.variant)
-        if "===" in source.read_text(encoding="utf-8"):
-            sources = sources[:1]  # a registry build: the PyTorch index has nothing to add
-        refused = ""
-        for index_arguments in sources:
-            done = self.resolver.call(
-                *("pip", "compile", "-q", "--no-header", "--no-annotate", "--generate-hashes"),
-                *("--python", python, "-o", str(lock), str(source), *index_arguments),
-                log=folder / "lock.log",
-            )
-            if done.code == 0:
-                text = lock.read_text(encoding="utf-8")
-                lock.write_text(exact(text, cell.torch), encoding="utf-8")
-                return lock, index_arguments
-            failure = _failed("resolve", done)
-            if refused and failure.verdict == "infra":
-                failure.reason = f"{refused} And the PyTorch index did not answer: {failure.reason}"
-            refused = failure.reason
-        raise failure
+    def _lock(self, job: Job, folder: Path, python: str) -> Lock:
+        suites = tuple(run.suite for run in job.suites)
+        return lock_cell(
+            job.cell, suites, self.resolver, self.availability, folder, ("--python", python)
+        )
 
-    def _install(self, folder: Path, python: str, lock: Path, arguments: tuple[str, ...]) -> Path:
+    def _install(self, folder: Path, python: str, lock: Lock) -> Path:
         target = folder / "env"
         log = folder / "install.log"
         made = self.resolver.call("venv", "-q", "--no-project", "-p", python, str(target), log=log)
@@ -109,7 +90,7 @@ class VenvBackend(Interpreter):
             raise _failed("make the environment", made)
         done = self.resolver.call(
             *("pip", "sync", "-q", "-p", str(target / "bin" / "python"), "--require-hashes"),
-            *(*arguments, str(lock)),
+            *(*lock.indexes, str(folder / "requirements.lock")),
             log=log,
         )
         if done.code != 0:
@@ -122,14 +103,7 @@ class VenvBackend(Interpreter):
 
 
 def _failed(what: str, done: Completed) -> CellFailed:
-    """No solution is evidence about the cell; a network, a disk or a deadline is not."""
-    lines = [line.strip().removeprefix("cause: ") for line in done.output.splitlines()]
-    reason = " ".join(line for line in lines if line and not line.startswith("+ "))[:600]
-    if done.timed_out:
-        return CellFailed("infra", f"to {what} took more than {done.seconds:.0f} s")
-    if done.code == NETWORK_FAILED or "os error 28" in done.output:
-        return CellFailed("infra", f"cannot {what}: {reason}")
-    return CellFailed("uninstallable", reason.removeprefix("error: "))
+    return CellFailed(*failure(what, done))
 
 
 def _size(folder: Path) -> int:

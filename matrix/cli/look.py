@@ -76,7 +76,13 @@ def render_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     profile = workspace.profile(arguments.profile)
     suites = workspace.suites(profile, ())
     texts = {
-        cell.id: render(cell, workspace.definition, suites=suites, env=workspace.env)
+        cell.id: render(
+            cell,
+            workspace.definition,
+            suites=suites,
+            env=workspace.env,
+            mounts=not arguments.classic,
+        )
         for cell in workspace.cells(profile, arguments.select)
     }
     if arguments.json:
@@ -84,7 +90,8 @@ def render_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     for cell_id, text in texts.items():
         if arguments.out:
             arguments.out.mkdir(parents=True, exist_ok=True)
-            (arguments.out / f"{cell_id}.Dockerfile").write_text(text, encoding="utf-8")
+            name = f"{cell_id}.classic.Dockerfile" if arguments.classic else f"{cell_id}.Dockerfile"
+            (arguments.out / name).write_text(text, encoding="utf-8")
         elif not arguments.json:
             print(text)
     return errors.OK

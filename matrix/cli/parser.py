@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from matrix import errors
+from matrix.cli.base import base_command
 from matrix.cli.look import (
     explain_command,
     list_command,
@@ -99,5 +100,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--publish", metavar="RUN", help="promote a run to the tracked results")
     sub = add("render", render_command, [chosen], "print or write the Dockerfiles of cells")
     sub.add_argument("--out", type=Path, help="write <cell id>.Dockerfile files to this folder")
+    sub.add_argument("--classic", action="store_true", help="for engines without BuildKit")
+    sub = add("base", base_command, [], "make the base image where no registry can be reached")
+    sub.add_argument("action", choices=("build",), help="build it from Debian's packages")
     add("schema", schema_command, [], "print the JSON schema of matrix.toml")
     return parser

@@ -50,7 +50,37 @@ def test_references_are_what_is_rendered_today(cell: Cell) -> None:
 
 
 def test_no_reference_is_left_over() -> None:
-    assert {path.stem for path in REFERENCE.glob("*.Dockerfile")} == set(CELLS)
+    names = {path.stem for path in REFERENCE.glob("*.Dockerfile")}
+    assert names == {*CELLS, f"{CPU.id}.classic"}
+
+
+def test_the_classic_variant_is_reviewed_too() -> None:
+    """`python -m matrix render --classic` writes it."""
+    text = (REFERENCE / f"{CPU.id}.classic.Dockerfile").read_text(encoding="utf-8")
+    assert text == rendered(CPU, mounts=False)
+
+
+@every_cell
+def test_without_buildkit_nothing_is_mounted_and_nothing_of_the_build_stays(cell: Cell) -> None:
+    """The classic builder has no mounts: what they brought is left behind in a stage."""
+    steps = instructions(rendered(cell, mounts=False))
+    assert not any("--mount" in step for step in steps)
+    last = steps[max(n for n, step in enumerate(steps) if step.startswith("FROM")) :]
+    assert [s for s in last if s.startswith("COPY")] == [
+        "COPY --from=install /opt/venv /opt/venv", "COPY payload /opt/payload",
+    ]  # fmt: skip
+    assert not any("/run/build" in step for step in last)
+
+
+@every_cell
+def test_both_variants_make_the_same_cell(cell: Cell) -> None:
+    """Environment, labels, account and constraints do not depend on the builder."""
+    both = [instructions(rendered(cell, mounts=mounts)) for mounts in (True, False)]
+    kinds = ("ENV", "LABEL", "USER", "WORKDIR /home")
+    kept = [{step for step in steps if step.startswith(kinds)} for steps in both]
+    assert kept[0] == kept[1]
+    for word in ("useradd", "constraints.txt'", "python -c 'import torch'"):
+        assert sum(any(word in step for step in steps) for steps in both) in {0, 2}
 
 
 @every_cell

@@ -1,0 +1,102 @@
+# Cell torch2.13.0-cpu-py3.11, rendered by torch-matrix from cpu.Dockerfile.j2: edit that.
+# Context: locks/torch.txt locks/tools.txt (pins with hashes), payload/ (tests).
+# TOOLS has /uv and, where a network needs them, /wheels/<layer>, /site (uv/uv.toml, certificates
+# that SSL_CERT_FILE names) and /apt (what APT_CONFIG names); below /run/build, not in the image.
+ARG BASE=python:3.11-slim-bookworm
+ARG TOOLS=ghcr.io/astral-sh/uv:0.8
+
+FROM ${TOOLS} AS tools
+# makes what the image lacks: it needs no shell, and a mount needs its source
+WORKDIR /apt
+WORKDIR /site
+WORKDIR /wheels/torch
+WORKDIR /wheels/tools
+
+FROM ${BASE} AS install
+COPY --from=tools / /run/build/
+
+# arguments, not ENV: they steer this build and stay out of the image
+ARG UV_PYTHON_DOWNLOADS=never
+RUN \
+    /run/build/uv venv --no-config --no-cache --python 3.11 /opt/venv
+ENV VIRTUAL_ENV=/opt/venv \
+    PATH=/opt/venv/bin:${PATH}
+
+# CPU: nothing but torch's wheel
+# hashes in the locks make a mixed choice of indexes safe; an empty UV_INDEX leaves this one out
+ARG UV_INDEX=https://download.pytorch.org/whl/cpu
+ARG UV_INDEX_STRATEGY=unsafe-best-match
+# a cache mount is another filesystem
+ARG UV_LINK_MODE=copy
+ARG UV_CACHE_DIR=/run/build/cache
+ARG UV_HTTP_TIMEOUT
+ARG XDG_CONFIG_DIRS=/run/build/site
+ARG SSL_CERT_FILE
+ARG SSL_CLIENT_CERT
+# torch: torch==2.13.0+cpu, numpy
+COPY locks/torch.txt /run/build/locks/torch.txt
+RUN \
+    /run/build/uv pip install --no-deps --require-hashes \
+        --find-links /run/build/wheels/torch -r /run/build/locks/torch.txt
+# tools: pytest, pytest-benchmark
+COPY locks/tools.txt /run/build/locks/tools.txt
+RUN \
+    /run/build/uv pip install --no-deps --require-hashes \
+        --find-links /run/build/wheels/tools -r /run/build/locks/tools.txt
+
+# byte-compiled once here, not by every process of a read-only cell: what `import torch` needs, and
+# beside it, on another processor, what torch.compile does; a release may lack some of these folders
+# hadolint ignore=DL3003
+RUN \
+    export HOME=/tmp PYTHONDONTWRITEBYTECODE=''; \
+    cd "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" || exit; \
+    python -m compileall -q -x /tests/ torch/_dynamo torch/_export torch/_functorch \
+        torch/_higher_order_ops torch/_inductor torch/export torch/fx sympy networkx \
+        >/dev/null 2>&1 & \
+    python -c 'import torch' && wait
+
+FROM ${BASE}
+ENV LANG=C.UTF-8
+# cells run without root; caches and some releases ask for the account's name and home
+RUN useradd --uid 10001 --create-home matrix \
+ && install -d -o matrix -g matrix /results
+
+# torch.compile and triton need a compiler and Python's headers; a base that has them stays as it is
+# hadolint ignore=DL3008
+RUN \
+    set -eu; \
+    include="$(python3.11 -c 'import sysconfig; print(sysconfig.get_path("include"))')"; \
+    set --; \
+    command -v g++ >/dev/null || set -- g++; \
+    test -f "${include}/Python.h" || set -- "$@" python3.11-dev; \
+    test "$#" -eq 0 || { \
+        apt-get update; \
+        apt-get install -y --no-install-recommends "$@"; \
+        rm -rf /var/lib/apt/lists/*; \
+    }
+
+COPY --from=install /opt/venv /opt/venv
+ENV VIRTUAL_ENV=/opt/venv \
+    PATH=/opt/venv/bin:${PATH}
+
+# what someone installs by hand in a kept cell must not bring another torch
+RUN printf '%s\n' 'torch==2.13.0+cpu' > /opt/constraints.txt
+ENV PIP_CONSTRAINT=/opt/constraints.txt \
+    UV_CONSTRAINT=/opt/constraints.txt \
+    PYTHONPATH=/opt/payload \
+    HOME=/home/matrix \
+    USER=matrix
+ARG BASE
+LABEL org.opencontainers.image.title="torch-matrix cell" \
+      org.opencontainers.image.source="https://github.com/torch-matrix/torch-matrix" \
+      org.opencontainers.image.base.name="${BASE}" \
+      org.opencontainers.image.ref.name="torch2.13.0-cpu-py3.11" \
+      org.opencontainers.image.version="2.13.0" \
+      torch-matrix.cell="torch2.13.0-cpu-py3.11" \
+      torch-matrix.variant="cpu" \
+      torch-matrix.python="3.11"
+USER 10001:10001
+WORKDIR /home/matrix
+
+# last: a changed test changes nothing above
+COPY payload /opt/payload

@@ -1,0 +1,94 @@
+"""Room on an engine's disk: a watermark, and removal of our own images and build caches only."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError, ImageNotFound
+
+from matrix.engines.building import LABEL, RUN_LABEL
+from matrix.errors import CellFailed, InputError
+
+MIN_FREE_GB = 10.0
+_IN_USE = 409
+# how BuildKit describes records of our builds: their cache mount, their steps, their tools
+_OURS = ("torch-matrix", "/run/build", "/opt/venv", "/opt/payload")
+
+
+def make_room(
+    client: docker.DockerClient, run_id: str, env: Mapping[str, str], note: Callable[[str], None]
+) -> None:
+    """Prune when less than `$MATRIX_MIN_FREE_GB` is free; raises `CellFailed` if still less is.
+
+    Only an engine on this machine says what is free.
+    """
+    text = env.get("MATRIX_MIN_FREE_GB", "")
+    try:
+        wanted = float(text or MIN_FREE_GB) * 1e9
+    except ValueError:
+        raise InputError(f"$MATRIX_MIN_FREE_GB is `{text}`", ["a number of gigabytes"]) from None
+    free = free_bytes(client)
+    if free is None or free >= wanted:
+        return
+    for line in prune(client, run_id):
+        note(line)
+    if (free := free_bytes(client)) is not None and free < wanted:
+        reason = (
+            f"{free / 1e9:.1f} GB are free on the engine's disk, {wanted / 1e9:.1f} are wanted; "
+            "`docker system prune` frees what is not ours, $MATRIX_MIN_FREE_GB asks for less"
+        )
+        raise CellFailed("infra", reason)
+
+
+def free_bytes(client: docker.DockerClient) -> int | None:
+    """Free bytes below the engine's data folder, None where it is another machine's."""
+    if not client.api.base_url.startswith("http+docker://"):
+        return None
+    folder = Path(client.info().get("DockerRootDir", ""))
+    return shutil.disk_usage(folder).free if folder.is_dir() else None
+
+
+def prune(client: docker.DockerClient, run_id: str) -> list[str]:
+    """Remove cells and tools that this run does not need and what built them; says what went.
+
+    Bases stay, and everything without our label does.
+    """
+    removed = []
+    for image in client.api.images(filters={"label": f"{LABEL}=1"}):
+        labels = image.get("Labels") or {}
+        ours = RUN_LABEL in labels or f"{LABEL}.tools" in labels
+        if ours and labels.get(RUN_LABEL) != run_id and _remove(client, image):
+            removed.append(f"removed image {image['Id'][7:19]}, {image['Size'] / 1e6:.0f} MB")
+    if freed := _prune_records(client):
+        removed.append(f"removed build cache, {freed / 1e6:.0f} MB")
+    return removed
+
+
+def _remove(client: docker.DockerClient, image: Mapping[str, Any]) -> bool:
+    try:
+        for tag in image.get("RepoTags") or [image["Id"]]:
+            client.api.remove_image(image["Id"] if tag == "<none>:<none>" else tag)
+    except ImageNotFound:
+        return True
+    except APIError as error:
+        if error.status_code == _IN_USE:  # a container has it, or another run does
+            return False
+        raise
+    return True
+
+
+def _prune_records(client: docker.DockerClient) -> int:
+    """Prune BuildKit's records that are ours, one by one; returns bytes."""
+    api = client.api
+    freed = 0
+    for record in client.df().get("BuildCache") or ():
+        ours = any(word in record.get("Description", "") for word in _OURS)
+        if not ours or record.get("InUse"):
+            continue
+        parameters = {"all": "1", "filters": json.dumps({"id": {record["ID"]: True}})}
+        answer = api._post(api._url("/build/prune"), params=parameters)  # noqa: SLF001  no filters in docker-py
+        freed += int(api._result(answer, json=True).get("SpaceReclaimed", 0))  # noqa: SLF001
+    return freed

@@ -1,0 +1,43 @@
+"""What a build step that failed says: something about the cell, or about the machine."""
+
+import re
+
+from matrix.engines.building import StepFailed
+
+_DISK = re.compile(r"no space left on device|os error 28", re.IGNORECASE)
+# uv's and apt's words for a network, a name, a certificate or an index that was not there
+_NETWORK = re.compile(
+    r"failed to fetch|error sending request|dns error|temporary failure|could not resolve|"
+    r"connection (?:refused|reset|timed out)|operation timed out|certificate|"
+    r"failed to connect|request failed",
+    re.IGNORECASE,
+)
+_NO_SHELL_COMMAND, _KILLED = 127, 137
+
+
+def verdict(failed: StepFailed, base: str) -> tuple[str, str]:
+    """Verdict of the cell and the reason, with the last words of the step."""
+    words = " ".join(failed.words[-6:])
+    if len(words) > 500:  # noqa: PLR2004  one line of a table
+        words = f"… {words[-500:]}"
+    words = words or f"it ended with code {failed.code}"
+    if _DISK.search(words):
+        return "infra", f"the engine's disk is full: {words}; `docker system df` says of what"
+    if failed.code == _KILLED:
+        return "infra", f"a build step was killed, perhaps for memory: {words}"
+    if "useradd" in failed.step or "sysconfig" in failed.step or "uv venv" in failed.step:
+        return "infra", _base_lacks(failed, words, base)
+    if "uv pip install" in failed.step and _NETWORK.search(words):
+        return "infra", f"the indexes cannot be reached from a build: {words}"
+    return "build-failed", words
+
+
+def _base_lacks(failed: StepFailed, words: str, base: str) -> str:
+    if "python" in words and (failed.code == _NO_SHELL_COMMAND or "interpreter" in words.lower()):
+        return f"the base {base} lacks this cell's Python: {words}; name another one in [images]"
+    if _NETWORK.search(words) or "apt-get" in words or "Unable to" in words:
+        return (
+            f"the base {base} has no compiler, and the build could not fetch one: {words}; name a "
+            "base that has g++ and Python's headers in [images]"
+        )
+    return f"the base {base} cannot be built on: {words}"
