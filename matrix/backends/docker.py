@@ -116,12 +116,20 @@ class DockerBackend:
                 image=self.images.image,
                 binds=places(self.images.python, self.context),
             )
-        image = self.images.make(job, folder, stage)
+        try:
+            image = self.images.make(job, folder, stage)
+        except CellFailed as failed:
+            if failed.verdict == "infra" and not self.answers():
+                raise RunnerLost(failed.reason) from failed
+            raise
         return ContainerEnvironment(
             python=PYTHON,
             provision="built",
             lock=image.lock,
             install_bytes=image.install_bytes,
+            image_bytes=image.size,
+            base=image.base,
+            builder=image.builder,
             stages=image.stages,
             image=image.id,
         )
