@@ -30,7 +30,7 @@ PYTHON = Path("/opt/venv/bin/python")
 RESULTS = "/results"
 OUT = PurePosixPath(RESULTS, "out")
 SUITE = PurePosixPath("/suite")
-NOT_FOUND = 127  # what the container's init ends with where there is no such program
+NOT_STARTED = frozenset({126, 127})  # what init ends with where a program cannot be started
 _LOG_CAP = 11 << 20  # the supervisor's, and its line about what it dropped
 
 
@@ -267,9 +267,12 @@ class DockerBackend:
 
 def _took(end: End, what: Order, name: str) -> None:
     """Raise where something else than the cell ended a container."""
-    if end.cause == "killed":
-        raise CellFailed("infra", f"someone killed the container of {name} through the engine")
-    if end.code == NOT_FOUND and "exec " in end.last_line:
+    if end.cause == "stopped-by-engine":
+        reason = (
+            f"the container of {name} was stopped by the engine: someone asked it to, or it was"
+        )
+        raise CellFailed("infra", f"{reason} restarted")
+    if end.code in NOT_STARTED and "exec " in end.last_line:
         program = what.command[0]
         reason = f"`{program}` does not start in the image `{what.image}`: {end.last_line}"
         raise CellFailed("infra", reason)

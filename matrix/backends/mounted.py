@@ -26,12 +26,11 @@ print(json.dumps({
 
 def places(python: Path, context: Context) -> tuple[str, ...]:
     """Folders and files of an interpreter, overlays among them; raises `CellFailed`."""
-    done = run(
-        [python, "-c", _ASK],
-        env=cell_environment(context.env, bin_dir=python.parent),
-        timeout=TIMEOUT,
-        stop=context.stop,
-    )
+    env = cell_environment(context.env, bin_dir=python.parent)
+    try:
+        done = run([python, "-c", _ASK], env=env, timeout=TIMEOUT, stop=context.stop)
+    except OSError as error:
+        raise CellFailed("infra", f"`{python}` cannot be started: {error}") from error
     try:
         told = json.loads(done.last_line)
     except ValueError:

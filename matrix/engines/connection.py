@@ -1,5 +1,6 @@
 """A Docker engine by its address: a client for work, and a second one that feels its pulse."""
 
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -50,6 +51,7 @@ class Engine:
     def check(self) -> None:
         """Raise `EngineLost` unless it answers now."""
         with self.errors():
+            _knock(self.url)
             self.heart.ping()
 
     @contextmanager
@@ -123,6 +125,7 @@ def connect(url: str, env: Mapping[str, str]) -> Engine:
         options["base_url"] = f"unix://{tunnel.socket}"
     clients: list[Any] = []
     try:
+        _knock(url)
         options["tls"] = _tls(url, env)
         clients.append(docker.DockerClient(**options, version="auto", timeout=PATIENCE))
         clients.append(docker.DockerClient(**options, version="auto", timeout=PULSE_TIMEOUT))
@@ -134,6 +137,14 @@ def connect(url: str, env: Mapping[str, str]) -> Engine:
         message = f"no Docker engine answers at `{url}`: {_root(error)}; {_advice(error)}"
         raise NoEngine(message) from error
     return Engine(url, clients[0], clients[1], tunnel)
+
+
+def _knock(url: str) -> None:
+    """Connect to a socket of this machine first: the SDK leaves its own open where nobody is."""
+    if url.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as own:
+            own.settimeout(PULSE_TIMEOUT)
+            own.connect(url.removeprefix("unix://"))
 
 
 def _tls(url: str, env: Mapping[str, str]) -> TLSConfig | bool:

@@ -1,6 +1,7 @@
 """Containers of cells: made hardened, followed to their end, files in and out through its API."""
 
 import datetime
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,8 +21,8 @@ from matrix.process import Stopped
 
 POLL = 0.1
 SETTLE = 10.0  # seconds between the end of the log and the end of the container
-KILLED = frozenset({137, 255})  # 255: it ended while its engine was down
-Cause = Literal["", "timeout", "stopped", "oom", "killed"]
+KILLED = 128 + signal.SIGKILL
+Cause = Literal["", "timeout", "stopped", "oom", "stopped-by-engine"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,8 +102,10 @@ def follow(
     if reader.error:
         raise reader.error
     code, oom = int(state["ExitCode"]), bool(state.get("OOMKilled"))
-    if not cause and code in KILLED:
-        cause = "oom" if oom else _killer(engine, container, state)
+    if not cause:
+        cause = _ended_by(engine, container, state)
+    if not cause and oom and code == KILLED:
+        cause = "oom"
     return End(
         code=code,
         oom=oom,
@@ -150,7 +153,7 @@ class _Reader(threading.Thread):
 
 def _kill(engine: Engine, container: Any) -> None:  # noqa: ANN401  the SDK has no types
     with suppress(APIError), engine.errors():  # it may have ended meanwhile
-        container.kill()
+        engine.heart.api.kill(container.id)  # with little patience: nobody waits for a frozen one
 
 
 def _settled(engine: Engine, container: Any, pulse: Pulse) -> Mapping[str, Any]:  # noqa: ANN401
@@ -159,6 +162,7 @@ def _settled(engine: Engine, container: Any, pulse: Pulse) -> Mapping[str, Any]:
     while True:
         try:
             with engine.errors():
+                engine.check()
                 container.reload()
         except NotFound as error:
             raise EngineLost("the container was removed by someone else") from error
@@ -171,20 +175,26 @@ def _settled(engine: Engine, container: Any, pulse: Pulse) -> Mapping[str, Any]:
         time.sleep(POLL)
 
 
-def _killer(engine: Engine, container: Any, state: Mapping[str, Any]) -> Cause:  # noqa: ANN401
-    """Who killed a container that we did not: someone through the engine, or a process in it.
+def _ended_by(engine: Engine, container: Any, state: Mapping[str, Any]) -> Cause:  # noqa: ANN401
+    """Whether a container that we did not kill was stopped through the engine.
 
-    An engine remembers no events from before its own start: then it was restarted meanwhile.
+    Its status does not tell: the supervisor ends with 0 when it is asked to, as engines do when
+    they restart. An engine that does not remember the end was restarted after it.
     """
-    since, until = _epoch(state["StartedAt"]) - 1, _epoch(state["FinishedAt"]) + 1
+    since, until = _epoch(state["StartedAt"]), _epoch(state["FinishedAt"]) + 2
+    seen = set()
     with engine.errors():
         events = engine.client.events(
             since=since, until=until, filters={"container": container.id}, decode=True
         )
-        actions = {str(event.get("Action")) for event in events}
-    if "die" not in actions or "start" not in actions:
+        for event in events:
+            seen.add(str(event.get("Action")))
+            if "die" in seen:
+                break
+        events.close()
+    if "die" not in seen:
         raise EngineLost(f"the engine at `{engine.url}` was restarted while the container ran")
-    return "killed" if "kill" in actions else ""
+    return "stopped-by-engine" if "kill" in seen else ""
 
 
 def _epoch(stamp: str) -> int:

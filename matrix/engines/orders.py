@@ -45,12 +45,11 @@ class Order:
 def settings(order: Order) -> dict[str, Any]:
     """Everything that the SDK is told about a container; without network, rights or a way out."""
     access, limits = order.access, order.limits
-    tmpfs = {"/tmp": f"size={limits.tmp},exec,mode=1777"}  # noqa: S108  exec: compiled kernels
+    folders = list(order.files)
     if any(bind.startswith("/root/") for bind in order.binds):
-        tmpfs["/root"] = "size=1m,mode=755"  # every image keeps it shut, and what is in it
-    mounts = [
-        Mount(target, None, type="volume", labels=dict(order.labels)) for target in order.files
-    ]
+        folders.append("/root")  # every image keeps its own shut, and what is mounted in it
+    own = {"type": "volume", "no_copy": True, "labels": dict(order.labels)}
+    mounts = [Mount(folder, None, **own) for folder in folders]
     mounts += [Mount(bind, bind, type="bind", read_only=True) for bind in order.binds]
     for mount in access.mounts:
         if mount.source.endswith(SOCKETS):
@@ -71,7 +70,7 @@ def settings(order: Order) -> dict[str, Any]:
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "init": True,
-        "tmpfs": tmpfs,
+        "tmpfs": {"/tmp": f"size={limits.tmp},exec,mode=1777"},  # noqa: S108  exec: kernels
         "mounts": mounts,
         "mem_limit": limits.memory,
         "memswap_limit": limits.memory,
