@@ -55,7 +55,7 @@ def _hops(path: Path) -> list[Path]:
 def outermost(paths: Iterable[Path]) -> tuple[str, ...]:
     """The paths that lie in no other of them."""
     chosen: list[PurePath] = []
-    for path in sorted({Path(path) for path in paths}, key=lambda path: len(path.parts)):
+    for path in sorted(set(paths)):  # a folder sorts before what lies in it
         if not any(path.is_relative_to(other) for other in chosen):
             chosen.append(path)
     return tuple(map(str, chosen))

@@ -35,4 +35,4 @@ class Processors:
         finally:
             if taken:
                 with self._lock:
-                    self._free.append(taken)
+                    self._free = sorted((*self._free, taken))

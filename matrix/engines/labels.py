@@ -1,8 +1,9 @@
 """Labels on everything that is made on an engine, and the removal of what dead runs left there."""
 
+import functools
 import hashlib
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,31 +48,27 @@ def reap(engine: Engine, owner: str, lives: Callable[[str], bool]) -> Reaped:
     """
     client = engine.client
     mine = {"label": [f"{OURS}=1", f"{OWNER}={owner}", RUN]}
-    known: dict[str, bool] = {}
+    living = functools.cache(lives)
 
-    def dead(found: Iterable[Any], where: str) -> list[Any]:
-        chosen = []
-        for item in found:
-            run = str((item.attrs[where] or {}).get(RUN, ""))
-            if run not in known:
-                known[run] = lives(run)
-            if not known[run]:
-                chosen.append(item)
-        return chosen
+    def dead(thing: Mapping[str, Any]) -> bool:
+        return not living(thing["Labels"][RUN])
 
     with engine.errors():
         containers = client.containers.list(all=True, filters=mine, sparse=True)
         gone = [
-            c.id[:12] for c in dead(containers, "Labels") if _removed(c.remove, v=True, force=True)
+            container.id[:12]
+            for container in containers
+            if dead(container.attrs) and _removed(container.remove, v=True, force=True)
         ]
-        volumes = dead(client.volumes.list(filters=mine), "Labels")
-        freed = [v.name for v in volumes if _removed(v.remove, force=True)]
-        images = client.api.images(filters=mine, all=False)
+        freed = [
+            volume.name
+            for volume in client.volumes.list(filters=mine)
+            if dead(volume.attrs) and _removed(volume.remove, force=True)
+        ]
         unused = [
             image["Id"]
-            for image in images
-            if not known.setdefault(run := image["Labels"][RUN], lives(run))
-            and _removed(client.images.remove, image["Id"], force=True)
+            for image in client.api.images(filters=mine)
+            if dead(image) and _removed(client.images.remove, image["Id"], force=True)
         ]
     return Reaped(containers=tuple(gone), volumes=tuple(freed), images=tuple(unused))
 

@@ -19,7 +19,7 @@ def archive(*members, form=tarfile.PAX_FORMAT):
             data = what if isinstance(what, bytes) else b""
             entry.size = len(data)
             if not isinstance(what, bytes):
-                entry.type = what if isinstance(what, bytes) else what.encode()
+                entry.type = what.encode()
                 entry.linkname = target[0] if target else ""
             tar.addfile(entry, io.BytesIO(data))
     whole = made.getvalue()
