@@ -181,9 +181,7 @@ class DockerBackend:
                 log = out / "supervise.log"
                 end = self._follow(container, log, suite.timeout + SPARE, line)
                 _took(end, what, "the suite")
-                for name, cap in (("outcomes.jsonl", Caps().file), ("suite.log", _LOG_CAP)):
-                    path = str(OUT / name)
-                    fetch(self.engine, container, path, out, Caps(file=cap))
+                self._take(container, out, log)
         judge_end(end, out / "outcomes.jsonl", what.limits.memory)
 
     def discard(self, job: Job, folder: Path) -> None:  # noqa: ARG002  the Protocol's
@@ -246,6 +244,15 @@ class DockerBackend:
         share = self.memory * 9 // 10 // (1 if alone else self.box.slots)
         memory = self.box.memory or share
         return Limits(memory=memory, tmp=memory // 2, shm=memory // 4, cpus=cpus)
+
+    def _take(self, container: Any, out: Path, log: Path) -> None:  # noqa: ANN401  no types
+        """Fetch a suite's report and log, no more; what is wrong with them goes into `log`."""
+        complaints: list[str] = []
+        for name, cap in (("outcomes.jsonl", Caps().file), ("suite.log", _LOG_CAP)):
+            got = fetch(self.engine, container, str(OUT / name), out, Caps(file=cap))
+            complaints += got.complaints
+        with log.open("a", encoding="utf-8") as stream:
+            stream.writelines(f"[results] {complaint}\n" for complaint in complaints)
 
     @contextmanager
     def _container(self, what: Order) -> Iterator[Any]:

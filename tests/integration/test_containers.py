@@ -20,7 +20,7 @@ from matrix.cells import Cell
 from matrix.definition import Suite
 from matrix.engines import connection, containers, labels
 from matrix.engines.connection import EngineLost
-from matrix.engines.orders import DeviceAccess, Limits, Order
+from matrix.engines.orders import DeviceAccess, HostMount, Limits, Order
 from matrix.execution import identity
 from matrix.plan import Job, SuiteRun
 from matrix.process import Stopped
@@ -355,12 +355,12 @@ def test_ended_through_the_engine_by_someone_else(world, engine, how):
                      "the engine has no runtime `none-such`; ", id="runtime"),
         pytest.param(DeviceAccess(devices=("/dev/none-such",)), "no-runner",
                      "the engine's machine has no device `/dev/none-such`; ", id="device"),
-        pytest.param(DeviceAccess(group_add=("none-such",)), "infra",
+        pytest.param(DeviceAccess(groups=("none-such",)), "infra",
                      "the image has no group `none-such`; ", id="group"),
-        pytest.param(DeviceAccess(mounts=(("/none-such", "/x", True),)), "infra",
+        pytest.param(DeviceAccess(mounts=(HostMount(source="/none-such", target="/x"),)), "infra",
                      "the engine's machine has no `/none-such`; ", id="mount"),
-        pytest.param(DeviceAccess(mounts=(("/run/docker.sock", "/x", True),)), "infra",
-                     "`/run/docker.sock` is an engine's socket, ", id="socket"),
+        pytest.param(DeviceAccess(mounts=(HostMount(source="/run/docker.sock", target="/x"),)),
+                     "infra", "`/run/docker.sock` is an engine's socket, ", id="socket"),
     ],
 )  # fmt: skip
 def test_devices_that_an_engine_cannot_give_are_no_failure(world, access, verdict, reason):
