@@ -14,13 +14,14 @@ import engines
 import pytest
 
 from matrix import resources
+from matrix.accelerators import DeviceAccess, Mount
 from matrix.backends import CellFailed, Context, docker, mounted
 from matrix.backends.docker import Box, DockerBackend, Mounted
 from matrix.cells import Cell
 from matrix.definition import Suite
 from matrix.engines import connection, containers, labels
 from matrix.engines.connection import EngineLost
-from matrix.engines.orders import DeviceAccess, HostMount, Limits, Order
+from matrix.engines.orders import Limits, Order
 from matrix.execution import identity
 from matrix.plan import Job, SuiteRun
 from matrix.process import Stopped
@@ -143,9 +144,11 @@ def world(engine, image, payload, tmp_path):
 
         def backend(self):
             (tmp_path / "run1").mkdir(exist_ok=True)
-            context = Context(work=tmp_path / "run1", payload=payload, threads=1, stop=self.stop,
+            context = Context(run="run1", work=tmp_path / "run1", payload=payload, threads=1, stop=self.stop,
                               env={"PATH": os.environ["PATH"], "SECRET": "1"})  # fmt: skip
-            return DockerBackend(context, engine, self.images, lambda _job: self.access, self.box)
+            return DockerBackend(
+                context, engine, self.images, lambda _job, _gpus: self.access, self.box
+            )
 
         def write(self, text, name="test_a.py"):
             path = self.tests / name
@@ -357,9 +360,9 @@ def test_ended_through_the_engine_by_someone_else(world, engine, how):
                      "the engine's machine has no device `/dev/none-such`; ", id="device"),
         pytest.param(DeviceAccess(groups=("none-such",)), "infra",
                      "the image has no group `none-such`; ", id="group"),
-        pytest.param(DeviceAccess(mounts=(HostMount(source="/none-such", target="/x"),)), "infra",
+        pytest.param(DeviceAccess(mounts=(Mount(source="/none-such", target="/x"),)), "infra",
                      "the engine's machine has no `/none-such`; ", id="mount"),
-        pytest.param(DeviceAccess(mounts=(HostMount(source="/run/docker.sock", target="/x"),)),
+        pytest.param(DeviceAccess(mounts=(Mount(source="/run/docker.sock", target="/x"),)),
                      "infra", "`/run/docker.sock` is an engine's socket, ", id="socket"),
     ],
 )  # fmt: skip

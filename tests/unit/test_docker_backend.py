@@ -10,7 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from matrix.backends import CellFailed, Context, docker, mounted
+from matrix.accelerators import DeviceAccess
+from matrix.backends import CellFailed, Context, RunnerLost, docker, mounted
 from matrix.backends.docker import Box, DockerBackend, Mounted, judge_end
 from matrix.backends.endings import blame_memory, close_report
 from matrix.backends.processors import Processors, usable
@@ -20,7 +21,6 @@ from matrix.definition import Suite
 from matrix.engines.archives import Extracted
 from matrix.engines.connection import Engine, EngineLost
 from matrix.engines.containers import End
-from matrix.engines.orders import DeviceAccess
 from matrix.engines.refusals import StartRefused
 from matrix.plan import Job, SuiteRun
 from matrix.process import Completed
@@ -68,9 +68,10 @@ def world(tmp_path, monkeypatch):
     (payload / "matrix").mkdir(parents=True)
     (payload / "matrix" / "__init__.py").touch()
     (payload / "suites" / "feature").mkdir(parents=True)
-    context = Context(work=tmp_path / "run7", payload=payload, threads=1, stop=threading.Event(),
+    context = Context(run="run7", work=tmp_path / "0", payload=payload, threads=1, stop=threading.Event(),
                       env={"PATH": "/bin", "TOKEN": "secret"})  # fmt: skip
-    image = SimpleNamespace(id="sha256:1", lock="torch==1", install_bytes=7, stages={"build": 1.0})
+    image = SimpleNamespace(id="sha256:1", lock="torch==1", install_bytes=7, stages={"build": 1.0},
+                            size=9, base="slim sha256:2", builder="buildkit-api")  # fmt: skip
     world.images = SimpleNamespace(make=lambda *_: image)
     world.out = tmp_path / "out"
     world.out.mkdir()
@@ -78,7 +79,9 @@ def world(tmp_path, monkeypatch):
     def backend(**box):
         settings = Box(**{"owner": "me", "slots": 2, "env": {"RUNNER": "1"}, **box})
         access = DeviceAccess(env={"LEASE": "GPU-1"})
-        return DockerBackend(context, world.engine, world.images, lambda _job: access, settings)
+        return DockerBackend(
+            context, world.engine, world.images, lambda _job, _gpus: access, settings
+        )
 
     def run(suite, **box):
         made = backend(**box)
@@ -99,6 +102,7 @@ def members(archive):
 def test_an_image_becomes_an_environment(world):
     made = world.backend().provision(job_of(Suite(name="feature")), world.tmp, print)
     assert (made.provision, made.lock, made.install_bytes) == ("built", "torch==1", 7)
+    assert (made.image_bytes, made.base, made.builder) == (9, "slim sha256:2", "buildkit-api")
     assert (str(made.python), made.image) == ("/opt/venv/bin/python", "sha256:1")
 
 
@@ -143,23 +147,39 @@ def test_limits_are_a_share_of_the_machine_unless_it_runs_alone(world):
     assert world.run(Suite(name="feature"), memory=GIB).limits.memory == GIB
 
 
-@pytest.mark.parametrize(
-    ("error", "verdict", "reason"),
-    [
-        pytest.param(StartRefused("no-runner", "no GPU"), "no-runner", "no GPU", id="refused"),
-        pytest.param(EngineLost("it went away"), "infra", "it went away", id="engine-lost"),
-    ],
-)
-def test_what_goes_wrong_around_a_container_is_no_failure(world, error, verdict, reason):
-    world.error = error
+def test_a_container_that_the_engine_refuses_is_no_failure(world):
+    world.error = StartRefused("no-runner", "no GPU")
     with pytest.raises(CellFailed) as caught:
         world.run(Suite(name="feature"))
-    assert (caught.value.verdict, caught.value.reason) == (verdict, reason)
+    assert (caught.value.verdict, caught.value.reason) == ("no-runner", "no GPU")
     made, job = world.backend(), job_of(Suite(name="feature"))
     environment = made.provision(job, world.tmp, print)
-    with pytest.raises(CellFailed) as caught:
+    with pytest.raises(CellFailed, match="no-runner"):
         made.probe(job, environment, world.out)
-    assert caught.value.verdict == verdict
+
+
+def test_an_engine_that_goes_away_is_a_lost_runner(world):
+    """Another one may do the job: it says nothing about the cell."""
+    world.error = EngineLost("it went away")
+    with pytest.raises(RunnerLost, match="it went away"):
+        world.run(Suite(name="feature"))
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_build_without_an_engine_is_a_lost_runner(world, answers):
+    def make(*_):
+        raise CellFailed("infra", "the engine failed")
+
+    def ping():
+        if not answers:
+            raise ConnectionError("refused")
+
+    world.images.make = make
+    made = world.backend()
+    world.engine.heart = SimpleNamespace(ping=ping)
+    with pytest.raises(CellFailed if answers else RunnerLost, match="the engine failed"):
+        made.provision(job_of(Suite(name="feature")), world.tmp, print)
+    assert made.answers() == answers
 
 
 @pytest.mark.parametrize(

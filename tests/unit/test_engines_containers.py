@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import docker
 import pytest
 
+from matrix.accelerators import DeviceAccess, Mount
 from matrix.engines import containers
 from matrix.engines.archives import Caps
 from matrix.engines.connection import Engine, EngineLost
 from matrix.engines.containers import fetch, follow, started
-from matrix.engines.orders import DeviceAccess, HostMount, Limits, Order, settings
+from matrix.engines.orders import Limits, Order, settings
 from matrix.engines.output import Output
 from matrix.engines.refusals import StartRefused, explain
 from matrix.process import Stopped
@@ -65,7 +66,7 @@ def test_what_lies_below_root_can_be_reached():
 def test_access_to_devices():
     access = DeviceAccess(
         device_requests=({"driver": "cdi", "device_ids": ["nvidia.com/gpu=0"]},),
-        devices=("/dev/kfd",), groups=("44",), mounts=(HostMount(source="/drv", target="/drv"),),
+        devices=("/dev/kfd",), groups=("44",), mounts=(Mount(source="/drv", target="/drv"),),
         env={"B": "2"}, runtime="nvidia",
     )  # fmt: skip
     told = settings(order(access=access))
@@ -79,7 +80,7 @@ def test_access_to_devices():
 @pytest.mark.parametrize("source", ["/var/run/docker.sock", "/run/containerd/containerd.sock"])
 def test_no_cell_gets_an_engines_socket(source):
     with pytest.raises(StartRefused, match="is an engine's socket, which no cell may have"):
-        settings(order(access=DeviceAccess(mounts=(HostMount(source=source, target="/x"),))))
+        settings(order(access=DeviceAccess(mounts=(Mount(source=source, target="/x"),))))
 
 
 @pytest.mark.parametrize(
