@@ -144,7 +144,8 @@ def world(engine, image, payload, tmp_path):
 
         def backend(self):
             (tmp_path / "run1").mkdir(exist_ok=True)
-            context = Context(run="run1", work=tmp_path / "run1", payload=payload, threads=1, stop=self.stop,
+            context = Context(run="run1", work=tmp_path / "run1", payload=payload, threads=1,
+                              stop=self.stop,
                               env={"PATH": os.environ["PATH"], "SECRET": "1"})  # fmt: skip
             return DockerBackend(
                 context, engine, self.images, lambda _job, _gpus: self.access, self.box

@@ -68,10 +68,10 @@ def world(tmp_path, monkeypatch):
     (payload / "matrix").mkdir(parents=True)
     (payload / "matrix" / "__init__.py").touch()
     (payload / "suites" / "feature").mkdir(parents=True)
-    context = Context(run="run7", work=tmp_path / "0", payload=payload, threads=1, stop=threading.Event(),
-                      env={"PATH": "/bin", "TOKEN": "secret"})  # fmt: skip
-    image = SimpleNamespace(id="sha256:1", lock="torch==1", install_bytes=7, stages={"build": 1.0},
-                            size=9, base="slim sha256:2", builder="buildkit-api")  # fmt: skip
+    context = Context(run="run7", work=tmp_path / "0", payload=payload, threads=1,
+                      stop=threading.Event(), env={"PATH": "/bin", "TOKEN": "secret"})  # fmt: skip
+    image = SimpleNamespace(id="sha256:1", lock="torch==1", install_bytes=7, size=9,
+                            stages={"build": 1.0}, base="slim sha256:2", builder="buildkit-api")  # fmt: skip
     world.images = SimpleNamespace(make=lambda *_: image)
     world.out = tmp_path / "out"
     world.out.mkdir()
@@ -166,17 +166,17 @@ def test_an_engine_that_goes_away_is_a_lost_runner(world):
 
 
 @pytest.mark.parametrize("answers", [True, False])
-def test_a_build_without_an_engine_is_a_lost_runner(world, answers):
+def test_a_build_without_an_engine_is_a_lost_runner(world, monkeypatch, answers):
     def make(*_):
         raise CellFailed("infra", "the engine failed")
 
-    def ping():
+    def check(_engine):
         if not answers:
-            raise ConnectionError("refused")
+            raise EngineLost("refused")
 
     world.images.make = make
     made = world.backend()
-    world.engine.heart = SimpleNamespace(ping=ping)
+    monkeypatch.setattr(Engine, "check", check)
     with pytest.raises(CellFailed if answers else RunnerLost, match="the engine failed"):
         made.provision(job_of(Suite(name="feature")), world.tmp, print)
     assert made.answers() == answers
