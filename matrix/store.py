@@ -216,11 +216,6 @@ class Store:
         known = ", ".join(run.id for run in runs[-5:]) or "none yet"
         raise InputError(f"no run `{run_id}` in `{self.root}`", [f"newest runs: {known}"])
 
-    def plan_of(self, run: RunInfo) -> dict[str, Any]:
-        """What a run set out to do, its exclusions among it; empty for a damaged bundle."""
-        data = _load(run.path / PLAN_FILE)
-        return data if isinstance(data, dict) else {}
-
     def newest(self, *, published: bool = False) -> dict[tuple[str, str, str], Entry]:
         """The newest evidence per (cell, execution, suite); infrastructure faults do not count.
 

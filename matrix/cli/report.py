@@ -4,7 +4,7 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,7 +73,8 @@ def _publish(arguments: argparse.Namespace, workspace: Workspace) -> int:
     store = workspace.store
     target = store.publish(store.run(arguments.publish))
     entries = [e for e in store.newest(published=True).values() if e.is_evidence]
-    made = tables_of(arguments, workspace, entries)
+    # what is published is not of this machine or day: whether it is stale here says nothing
+    made = tables_of(arguments, workspace, entries, {})
     show(arguments, workspace, made)
     write(made, workspace.results)
     if arguments.json:
@@ -104,16 +105,21 @@ def print_tables(
 
 
 def tables_of(
-    arguments: argparse.Namespace, workspace: Workspace, entries: Sequence["Entry"]
+    arguments: argparse.Namespace,
+    workspace: Workspace,
+    entries: Sequence["Entry"],
+    outdated: Mapping[tuple[str, str], str] | None = None,
 ) -> "Tables":
-    """Make the tables of these results."""
+    """Make the tables of these results, marked where they are stale."""
     from matrix import tables
+    from matrix.cli.stale import stale
 
     profile = workspace.profile(arguments.profile)
     return tables.build(
         workspace.store.rows(entries, _complain),
         excluded=workspace.expansion.excluded,
         baseline=workspace.baseline(profile, (entry.cell for entry in entries)),
+        stale=stale(workspace, entries) if outdated is None else outdated,
     )
 
 

@@ -5,7 +5,7 @@ mention, nor a link.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from matrix.reports.lines import DIRECTION, compared, percent, ratio_mark, workloads
@@ -13,6 +13,7 @@ from matrix.reports.marks import mark, tally
 from matrix.reports.names import Names, names, provenances
 from matrix.reports.reasons import Cause, causes, gaps, unmeasured, why_lines
 from matrix.reports.text import clean, number, scale
+from matrix.rows import Verdict
 
 if TYPE_CHECKING:
     from matrix.tables import Tables
@@ -65,13 +66,20 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]
         yield "| " + " | ".join(line) + " |"
 
 
+def _heads(tables: "Tables", labels: Iterable[object]) -> Iterator[str]:
+    """Labels of columns, marked where what was measured is stale."""
+    for label in map(str, labels):
+        stale = tables.executions.loc[label].get("stale")
+        yield f"{code(label)} {mark(Verdict.STALE)}" if stale else code(label)
+
+
 def _features(tables: "Tables", short: Names) -> Iterator[str]:
     table = tables.features
     if table.empty:
         return
     yield "## Features (measured)"
     yield ""
-    head = ["group", "feature", "", *(code(str(label)) for label in table.columns)]
+    head = ["group", "feature", "", *_heads(tables, table.columns)]
     lines = []
     for (group, name, title), cells in zip(table.index, table.to_numpy(), strict=True):
         second = prose(str(title)) if title != name else ""
@@ -103,7 +111,7 @@ def _throughput(tables: "Tables", short: Names) -> Iterator[str]:
     if tables.baseline and ratios:
         yield f"Ratio to {code(tables.baseline)}: {DIRECTION}; `~` is within the spread."
     yield ""
-    head = ["workload", "metric", *(code(label) for label in rows[0][1])]
+    head = ["workload", "metric", *_heads(tables, rows[0][1])]
     yield from _table(
         head, [_workload(key, list(cells.values()), ratios=ratios) for key, cells in rows]
     )
@@ -141,7 +149,7 @@ def _suites(tables: "Tables", short: Names) -> Iterator[str]:
         return
     yield "## Your suites (measured)"
     yield ""
-    head = ["suite", "file", *(code(str(label)) for label in table.columns)]
+    head = ["suite", "file", *_heads(tables, table.columns)]
     lines = []
     for (suite, file), cells in zip(table.index, table.to_numpy(), strict=True):
         counts = [tally(value) or str(mark("not measured")) for value in cells]

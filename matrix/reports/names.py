@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from matrix.reports.lines import records
+from matrix.reports.marks import mark
 from matrix.reports.text import clean
+from matrix.rows import Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +92,7 @@ def _shortest(row: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 def _tokens(
     label: str, record: dict[str, Any], others: Iterable[dict[str, Any]]
 ) -> tuple[str, ...]:
-    """Torch, variant, Python, companions, device (the model where models differ), other tags."""
+    """Torch, variant, Python, companions, `stale`, device (the model where models differ)."""
     device = record["device"] or "?"
     tags = label.partition(" @")[2].split("/")
     models = {other["device_model"] for other in others if other["device"] == record["device"]}
@@ -98,7 +100,8 @@ def _tokens(
     if len(models) > 1 and not rest:
         rest = [re.sub(r"\W+", "-", record["device_model"]) or "?"]
     companions = record["companions"].replace("==", "")
-    parts = (record["torch"], record["variant"], f"py{record['python']}", companions)
+    stale = str(mark(Verdict.STALE)) if record.get("stale") else ""
+    parts = (record["torch"], record["variant"], f"py{record['python']}", companions, stale)
     return (*(clean(part, 24) for part in parts), "/".join(rest) or device)
 
 
@@ -124,6 +127,8 @@ def provenances(executions: "pd.DataFrame") -> list[Provenance]:
         how += f", {record['provision'] or 'provision unknown'}"
         runner = f"runner {record['runner']}" if record["runner"] else ""
         text = "; ".join(clean(part, 80) for part in (place, driver, limit, how, runner) if part)
+        if record.get("stale"):
+            text += f"; {mark(Verdict.STALE)}: {clean(record['stale'], 200)} changed since"
         groups.setdefault(text, []).append((str(label), record))
     found = []
     for text, members in groups.items():

@@ -4,8 +4,9 @@ One module per table, all over `columns.py`. To add a table: its module, a field
 line in `build`; then reports can show it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -50,15 +51,24 @@ class Tables:
 
 
 def build(
-    rows: Iterable[Row], *, excluded: Sequence[Excluded] = (), baseline: str | None = None
+    rows: Iterable[Row],
+    *,
+    excluded: Sequence[Excluded] = (),
+    baseline: str | None = None,
+    stale: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> Tables:
-    """Make all tables from rows and from what is no cell."""
+    """Make all tables from rows and from what is no cell.
+
+    `stale` says of (cell, execution) what changed since it was measured.
+    """
     long = frame(rows)
     # A store of many runs is read once; the tables need only the last run of each test.
     current = long[(long["test"] == "") | long.index.isin(newest(long).index)]
+    columns = executions(current)
+    places = zip(columns["cell"], columns["execution"], strict=True)
     return Tables(
         summary=summarize(current, excluded),
-        executions=executions(current),
+        executions=columns.assign(stale=[stale.get(place, "") for place in places]),
         features=feature_table(current),
         problems=problem_table(current),
         workloads=workload_table(current, baseline),

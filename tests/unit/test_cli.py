@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import signal
 import time
 from datetime import timedelta
@@ -10,7 +11,7 @@ from importlib import metadata
 
 import pytest
 
-from matrix import cli, errors, execution, store
+from matrix import cli, errors, execution, rows, store
 from matrix.backends.replay import ReplayBackend
 from matrix.process import Stopped
 from matrix.store import Store
@@ -423,6 +424,67 @@ def test_working_tables_keep_evidence_beside_the_fault_of_today(
     text = (tmp_path / "results" / "local" / "tables" / "README.md").read_text()
     assert "✓ pass" in text
     assert "! infra" in text
+
+
+@pytest.fixture
+def measured(run_cli, matrix_file, tmp_path):
+    """Results of the default backend with today's recipe, and what a report then says."""
+    where = {"cell": "torch2.6.0-cpu-py3.11", "execution": "venv-cpu", "suite": "feature"}
+    matrix_file(ONE_CELL)
+    [job] = json.loads(run_cli("plan", "--json").out)["jobs"]
+    bundle = Store(tmp_path / "results").create({})
+    row = rows.Row(
+        **where, torch="2.6.0", variant="cpu", accelerator="cpu", python="3.11", backend="venv",
+        runner="local", device="cpu", test="t", feature="bf16", verdict="pass", run=bundle.id,
+        time="2026-01-01T00:00:00+00:00",
+    )  # fmt: skip
+    entry = store.Entry(**where, run=bundle.id, recipe=job["suites"][0]["recipe"],
+                        counts={"pass": 1})  # fmt: skip
+    bundle.commit(bundle.stage(*entry.key), entry, [row])
+    bundle.finish({})
+
+    def report(text, *options):
+        matrix_file(text)
+        done = run_cli("report", *options)
+        assert done.code == 0, done.err
+        return done.out
+
+    return report
+
+
+def test_a_result_that_would_be_measured_again_is_marked_stale(measured, tmp_path):
+    assert "stale" not in measured(ONE_CELL)
+    changed = f"{ONE_CELL}[suites.feature]\ntimeout = 9\nrequirements = ['einops']"
+    shown = measured(changed)
+    assert "≈ stale" in shown
+    assert "≈ stale: feature (environment, settings) changed since" in " ".join(shown.split())
+    text = measured(changed, "--format", "markdown")
+    assert "`torch2.6.0-cpu-py3.11` ≈ stale |" in text
+    csv = (tmp_path / "results" / "local" / "tables" / "features.csv").read_text()
+    assert "stale" not in csv, "a table of what was measured, then"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(ONE_CELL.replace("2.6.0", "2.7.0"), id="no-longer-asked-for"),
+        pytest.param(f"{ONE_CELL}waivers = [{{select = '*', feature = 'x', reason = 'y'}}]\n"
+                     "[profiles.other]", id="fresh-for-another-profile"),
+    ],
+)  # fmt: skip
+def test_what_is_not_known_to_be_stale_is_not_marked(measured, text):
+    assert "stale" not in measured(text)
+
+
+def test_published_results_are_never_marked_stale(measured, run_cli, tmp_path):
+    """They may come from other machines, and were right on their day."""
+    run_cli("report", "--publish", "latest")
+    changed = f"{ONE_CELL}[suites.feature]\ntimeout = 9"
+    assert "stale" in measured(changed)
+    run_cli("report", "--publish", "latest")
+    assert "stale" not in (tmp_path / "results" / "README.md").read_text()
+    shutil.rmtree(tmp_path / "results" / "local")
+    assert "stale" not in measured(changed)
 
 
 def test_a_published_run_goes_to_the_tracked_tables(replay, outcome, run_cli, tmp_path):
