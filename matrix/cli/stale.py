@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 def stale(workspace: Workspace, entries: Iterable["Entry"]) -> dict[tuple[str, str], str]:
     """(cell, execution) → what changed, such as `feature (tests)`.
 
-    Of this machine's results of cells and suites that the matrix file still has, made as `run`
-    makes them by default: of what another backend starts from (an interpreter, a recording) nothing
-    is known here. A result that any profile would take as fresh is fresh.
+    Of this machine's results in uv environments, of cells and suites that the matrix file still
+    has: what a container, an interpreter or a recording would come from today is not looked up
+    here. A result that any profile would take as fresh is fresh.
     """
     from matrix import setups
     from matrix.plan import changed, make_plan
