@@ -90,7 +90,8 @@ def _companion(
     blocks = [c for c in declared if version in c.versions]
     pin = facts.pins().get((package, version))
     source = pin.source if pin else file
-    says = f" (by the facts it needs torch{pin.torch}, {pin.status})" if pin and pin.torch else ""
+    pinned = pin is not None and pin.torch[:1] in set("=<>~!")  # others have `(none)`
+    says = f" (by the facts it needs torch{pin.torch}, {pin.status})" if pin and pinned else ""
     if not declared:
         reason = f"{file} declares no companion `{package}`; add a [[companion]] block{says}"
     elif not blocks:

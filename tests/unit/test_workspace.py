@@ -129,6 +129,12 @@ def test_an_undeclared_companion_is_explained_with_what_is_known_of_it(matrix_fi
     assert data["source"] == pin.source
 
 
+def test_a_companion_without_a_pin_needs_no_torch_of_its_own(matrix_file, env):
+    workspace = Workspace.of(matrix_file(FILE), env)
+    line, _ = workspace.explain("torch2.6.0-cpu-py3.12-torchao0.17.0")
+    assert line.endswith("declares no companion `torchao`; add a [[companion]] block")
+
+
 def test_what_is_no_id_is_an_input_error(workspace):
     with pytest.raises(InputError) as caught:
         workspace.explain("torch2.6.0_cpu")
