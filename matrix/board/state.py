@@ -90,7 +90,8 @@ class State:
 
     def totals(self, *, ended: bool = False) -> str:
         """`3/7 done, 2 running, 2 waiting; 40 pass, 1 WRONG; 2m 05s, about 3m 10s left`."""
-        counts = {"running": len(self.jobs), "waiting": self.waiting}
+        names = ("stopped", "not begun") if ended and self.stopping else ("running", "waiting")
+        counts = dict(zip(names, (len(self.jobs), self.waiting), strict=True))
         words = [f"{count} {word}" for word, count in counts.items() if count]
         parts = [", ".join([f"{len(self.took)}/{self.total} done", *words])]
         if self.verdicts:

@@ -286,6 +286,7 @@ def test_a_run_that_is_asked_to_stop_says_what_it_ends_and_keeps(clock, stream, 
         "[ STOP ] SIGINT: stopping, what finished is kept (1 suite); ends b feature, "
         "c environment; once more does not wait\n"
     ) in stream.getvalue()
+    assert "[ END  ] 2/7 done, 2 stopped, 3 not begun; 3 pass; 1.0 s\n" in stream.getvalue()
 
 
 def test_much_that_is_ended_is_counted(clock, stream):
