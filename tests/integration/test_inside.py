@@ -55,7 +55,9 @@ class Ran:
 
 
 def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
+    # under pytest-xdist its variables would make pytest-benchmark switch itself off
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return {**own, "PYTHONPATH": str(ROOT), **more}
 
 
 @pytest.fixture
