@@ -70,8 +70,15 @@ def world(tmp_path, monkeypatch):
     (payload / "suites" / "feature").mkdir(parents=True)
     context = Context(run="run7", work=tmp_path / "0", payload=payload, threads=1,
                       stop=threading.Event(), env={"PATH": "/bin", "TOKEN": "secret"})  # fmt: skip
-    image = SimpleNamespace(id="sha256:1", lock="torch==1", install_bytes=7, size=9,
-                            stages={"build": 1.0}, base="slim sha256:2", builder="buildkit-api")  # fmt: skip
+    image = SimpleNamespace(
+        id="sha256:1",
+        lock="torch==1",
+        install_bytes=7,
+        size=9,
+        stages={"build": 1.0},
+        base="slim sha256:2",
+        builder="buildkit-api",
+    )
     world.images = SimpleNamespace(make=lambda *_: image)
     world.out = tmp_path / "out"
     world.out.mkdir()
