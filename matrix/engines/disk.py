@@ -14,8 +14,8 @@ from matrix.errors import CellFailed, InputError
 
 MIN_FREE_GB = 10.0
 _IN_USE = 409
-# how BuildKit describes records of our builds: their cache mount, their steps, their tools
-_OURS = ("torch-matrix", "/run/build", "/opt/venv", "/opt/payload")
+# in BuildKit's words for what a step of ours left: nothing else has a uv or a cache there
+_OURS = ("/run/build/uv ", "/run/build/cache", "/opt/constraints.txt", "torch-matrix")
 
 
 def make_room(

@@ -12,6 +12,8 @@ _NETWORK = re.compile(
     r"failed to connect|request failed",
     re.IGNORECASE,
 )
+# steps before anything of the cell is there
+_BASE_STEPS = ("useradd", 'get_path("include")', "uv venv")
 _NO_SHELL_COMMAND, _KILLED = 127, 137
 
 
@@ -25,7 +27,7 @@ def verdict(failed: StepFailed, base: str) -> tuple[str, str]:
         return "infra", f"the engine's disk is full: {words}; `docker system df` says of what"
     if failed.code == _KILLED:
         return "infra", f"a build step was killed, perhaps for memory: {words}"
-    if "useradd" in failed.step or "sysconfig" in failed.step or "uv venv" in failed.step:
+    if any(mark in failed.step for mark in _BASE_STEPS):
         return "infra", _base_lacks(failed, words, base)
     if "uv pip install" in failed.step and _NETWORK.search(words):
         return "infra", f"the indexes cannot be reached from a build: {words}"

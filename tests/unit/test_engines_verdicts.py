@@ -6,9 +6,9 @@ from matrix.engines.building import BuildRefused, StepFailed, failed_step
 from matrix.engines.verdicts import verdict
 
 UV = "[stage-1 5/10] RUN --mount=… /run/build/uv pip install --no-deps -r /run/build/locks/t.txt"
-APT = "[stage-1 3/10] RUN set -eu; include=\"$(python3.11 -c 'import sysconfig; …"
+APT = """[stage-1 3/10] RUN set -eu; include="$(python3.11 -c 'print(get_path("include"))')"; …"""
 VENV = "[stage-1 4/10] RUN /run/build/uv venv --python 3.12 /opt/venv"
-IMPORT = "[stage-1 7/10] RUN python -c 'import torch' && wait"
+IMPORT = "[stage-1 7/10] RUN cd $(python -c 'import sysconfig') && python -c 'import torch'"
 BASE = "own/python:1 sha256:abc"
 
 
