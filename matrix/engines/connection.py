@@ -3,7 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ DEFAULT = "unix:///var/run/docker.sock"
 PATIENCE = 120.0  # seconds: creating and removing under load take their time
 PULSE_TIMEOUT = 10.0
 PULSE_EVERY = 5.0
+FIRST = "1.41"  # engines tell their version whichever they are asked in
 MISSES = 2  # in a row: one late answer is a busy engine
 _SCHEMES = ("unix", "tcp", "http", "https", "ssh")
 
@@ -123,20 +124,28 @@ def connect(url: str, env: Mapping[str, str]) -> Engine:
         tunnel = Tunnel(url, env)
         tunnel.wait()
         options["base_url"] = f"unix://{tunnel.socket}"
-    clients: list[Any] = []
     try:
         _knock(url)
         options["tls"] = _tls(url, env)
-        clients.append(docker.DockerClient(**options, version="auto", timeout=PATIENCE))
-        clients.append(docker.DockerClient(**options, version="auto", timeout=PULSE_TIMEOUT))
+        with closing(_client(options, PULSE_TIMEOUT, FIRST)) as first:
+            spoken = first.api.version(api_version=False)["ApiVersion"]
     except (DockerException, requests.RequestException, OSError) as error:
-        for made in clients:
-            made.close()
         if tunnel:
             tunnel.close()
         message = f"no Docker engine answers at `{url}`: {_root(error)}; {_advice(error)}"
         raise NoEngine(message) from error
-    return Engine(url, clients[0], clients[1], tunnel)
+    client, heart = (_client(options, timeout, spoken) for timeout in (PATIENCE, PULSE_TIMEOUT))
+    return Engine(url, client, heart, tunnel)
+
+
+def _client(options: Mapping[str, Any], timeout: float, version: str) -> Any:  # noqa: ANN401
+    """A client that connects with its own settings alone.
+
+    Proxies and certificates for the web, in variables that `requests` reads, are not the engine's.
+    """
+    client = docker.DockerClient(**options, version=version, timeout=timeout)
+    client.api.trust_env = False
+    return client
 
 
 def _knock(url: str) -> None:

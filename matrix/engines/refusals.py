@@ -106,7 +106,7 @@ def explain(error: APIError) -> StartRefused:
     """The refusal that an engine's error is; one that nobody knows yet is given as it is."""
     text = " ".join(str(error.explanation or error).split())
     for pattern, verdict, sentence in _REFUSALS:
-        if found := re.search(pattern, text):
+        if found := re.search(pattern, text, re.IGNORECASE):
             groups = found.groupdict()
             what = groups.get("what") or groups.get("path") or ""
             return StartRefused(verdict, sentence.format(what=what))

@@ -392,3 +392,31 @@ def test_an_interpreter_cannot_be_mounted_on_another_machine(world):
     world.images = Mounted(image="x", python=Path("/env/bin/python"))
     with pytest.raises(CellFailed, match="`tcp://far:1`: it is another machine"):
         world.run(Suite(name="feature"))
+
+
+@pytest.mark.parametrize(
+    ("done", "reason"),
+    [
+        pytest.param(Completed(code=3, output="no\n", seconds=1.0, timed_out=False),
+                     "`/env/bin/python` does not say where it lies (exit 3: no)", id="no-python"),
+        pytest.param(PermissionError(13, "Permission denied"),
+                     "`/env/bin/python` cannot be started: [Errno 13] Permission denied",
+                     id="no-program"),
+    ],
+)  # fmt: skip
+def test_an_interpreter_that_is_none(world, monkeypatch, done, reason):
+    def run(*_arguments, **_options):
+        if isinstance(done, Exception):
+            raise done
+        return done
+
+    monkeypatch.setattr(mounted, "run", run)
+    world.images = Mounted(image="x", python=Path("/env/bin/python"))
+    with pytest.raises(CellFailed) as caught:
+        world.run(Suite(name="feature"))
+    assert (caught.value.verdict, caught.value.reason) == ("infra", reason)
+
+
+def test_the_outermost_of_places():
+    found = (Path("/a/b"), Path("/a"), Path("/ab"), Path("/a"))
+    assert mounted.outermost(found) == ("/a", "/ab")

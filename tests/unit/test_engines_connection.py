@@ -19,6 +19,7 @@ class Client:
 
     def __init__(self, answers=()):
         self.answers = list(answers)
+        self.api = SimpleNamespace(version=lambda **_options: {"ApiVersion": "1.51"})
         self.closed = False
 
     def ping(self):
@@ -55,8 +56,9 @@ def made(monkeypatch):
 def test_which_engine(made, url, env, wanted):
     engine = connect(url, env)
     assert engine.url == wanted
-    assert [options["base_url"] for options in made] == [wanted, wanted]
-    assert made[0]["timeout"] > 60 > made[1]["timeout"], "work is patient, the pulse is not"
+    assert {options["base_url"] for options in made} == {wanted}
+    assert made[1]["timeout"] > 60 > made[2]["timeout"], "work is patient, the pulse is not"
+    assert (made[1]["version"], made[2]["version"]) == ("1.51", "1.51")
     assert engine.is_local == wanted.startswith("unix")
 
 
@@ -70,7 +72,14 @@ def test_tls_as_the_docker_command_has_it(made, tmp_path):
     assert tls.cert == (str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))
     assert tls.verify is True
     connect("tcp://h:2375", {})
-    assert made[2]["tls"] is False
+    assert made[-1]["tls"] is False
+
+
+def test_certificates_and_proxies_for_the_web_are_not_the_engines(made):
+    """`REQUESTS_CA_BUNDLE` would take the place of the engine's own certificate."""
+    engine = connect("tcp://h:2376", {})
+    assert engine.client.api.trust_env is False
+    assert engine.heart.api.trust_env is False
 
 
 def test_certificates_that_are_missing(made, tmp_path):
