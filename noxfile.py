@@ -54,9 +54,10 @@ def report(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none" if INSTALLED else None)
 def dockerfiles(session: nox.Session) -> None:
-    """Render the reviewed reference Dockerfiles again; fails where they differ."""
+    """Render the reviewed Dockerfiles and Compose files again; fails where they differ."""
     folder = HERE / "dockerfiles" / "reference"
-    call(session, "render", "--file", str(folder / "matrix.toml"), "--out", str(folder))
+    for kind in ((), ("--compose",)):
+        call(session, "render", *kind, "--file", str(folder / "matrix.toml"), "--out", str(folder))
     session.run("git", "diff", "--exit-code", "--", str(folder), external=True)
 
 
@@ -76,9 +77,10 @@ def lint(session: nox.Session) -> None:
     session.run("mypy")
     session.run("lint-imports")
     session.run("cog", "-P", "--check", "README.md")
-    session.run(
-        "hadolint", *map(str, sorted((HERE / "dockerfiles/reference").glob("*.Dockerfile")))
-    )
+    references = HERE / "dockerfiles" / "reference"
+    session.run("hadolint", *map(str, sorted(references.glob("*.Dockerfile"))))
+    services = map(str, sorted(references.glob("*.compose.yaml")))
+    session.run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *services)
     workflows = sorted(map(str, (HERE / ".github" / "workflows").glob("*.yml")))
     session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
     session.run("zizmor", "--offline", "--quiet", *workflows)

@@ -28,6 +28,7 @@ _PROC = Path("/proc/driver/nvidia")
 _DRIVER = (_PROC / "version", Path("/dev/nvidiactl"), Path("/dev/dxg"))
 _NODE = re.compile(r"/dev/nvidia(\d+)")
 _CONTROL = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools")
+_CAPABILITIES = {"NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
 _TOOLKIT = "install the NVIDIA container toolkit there and run `nvidia-ctk runtime configure`"
 _OTHERWISE = 'or set `gpu = "device-nodes"` and `driver_mounts` for the runner'
 
@@ -218,10 +219,7 @@ def access(gpus: tuple[Gpu, ...], engine: EngineFacts, settings: AccessSettings)
         # a cell's image says `void`, and the toolkit's hook reads this variable
         return DeviceAccess(
             device_requests=(request,),
-            env={
-                "NVIDIA_VISIBLE_DEVICES": ",".join(ids),
-                "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
-            },
+            env={"NVIDIA_VISIBLE_DEVICES": ",".join(ids), **_CAPABILITIES},
         )
     own = tuple(f"/dev/nvidia{g.index if g.minor is None else g.minor}" for g in gpus)
     shared = tuple(node for node in settings.devices if not _NODE.fullmatch(node)) or _CONTROL
@@ -253,9 +251,11 @@ def listed(engine: EngineFacts, settings: AccessSettings) -> tuple[Gpu, ...]:
 
 
 def unpinned() -> DeviceAccess:
-    """For a Compose file that names no machine: its `GPU` is an index or a UUID."""
-    request = {"Driver": "nvidia", "DeviceIDs": ["${GPU:-0}"], "Capabilities": [["gpu"]]}
-    return DeviceAccess(device_requests=(request,))
+    """For a Compose file that names no machine: Compose's environment names the card."""
+    card = "${GPU:?UUID of the card, see nvidia-smi -L}"
+    request = {"Driver": "nvidia", "DeviceIDs": [card], "Capabilities": [["gpu"]]}
+    env = {"NVIDIA_VISIBLE_DEVICES": card, **_CAPABILITIES}
+    return DeviceAccess(device_requests=(request,), env=env)
 
 
 def explain_refusal(text: str) -> str | None:

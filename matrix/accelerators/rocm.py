@@ -188,10 +188,10 @@ def listed(engine: EngineFacts, settings: AccessSettings) -> tuple[Gpu, ...]:
 
 
 def unpinned() -> DeviceAccess:
-    """For a Compose file that names no machine: its `RENDER_NODE` and the node's group number."""
+    """For a Compose file that names no machine: Compose's environment names the card's node."""
     return DeviceAccess(
-        devices=(_KFD, "/dev/dri/${RENDER_NODE:-renderD128}"),
-        groups=("${RENDER_GROUP:?number of the group: stat -c %g /dev/dri/renderD128}",),
+        devices=(_KFD, "/dev/dri/${RENDER_NODE:?node of the card, such as renderD128}"),
+        groups=("${RENDER_GROUP:?number of the node's group, see stat -c %g /dev/dri/renderD128}",),
     )
 
 

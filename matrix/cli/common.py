@@ -42,6 +42,8 @@ def _checks(arguments: argparse.Namespace, workspace: Workspace) -> Iterator[Cal
         yield from (lambda e=error: _raise(e) for error in _options(arguments))
         if arguments.backend == "replay":
             yield lambda: _recording(arguments, workspace)
+    if "compose" in arguments:
+        yield from (lambda e=error: _raise(e) for error in _render_options(arguments))
     yield lambda: any_of(arguments.select)
     try:
         known = workspace.definition.profiles
@@ -68,6 +70,18 @@ def _options(arguments: argparse.Namespace) -> Iterator[InputError]:
         yield InputError("`--backend host` needs `--python`", ["name an interpreter with torch"])
     if arguments.slots is not None and arguments.slots < 1:
         yield InputError("--slots:", [f"at least 1, got {arguments.slots}"])
+
+
+def _render_options(arguments: argparse.Namespace) -> Iterator[InputError]:
+    """Options of `render` that do not go together."""
+    given = [name for name in ("image", "runner", "gpu") if getattr(arguments, name)]
+    if given and not arguments.compose:
+        problems = [f"`--{name}` needs `--compose`" for name in given]
+        yield InputError("Dockerfiles are of no machine:", problems)
+    if arguments.classic and arguments.compose:
+        yield InputError("`--classic` is of Dockerfiles", ["leave out one of it and `--compose`"])
+    if arguments.gpu and not arguments.runner:
+        yield InputError("`--gpu` needs `--runner`", ["name the runner that has it"])
 
 
 def planned(arguments: argparse.Namespace, workspace: Workspace) -> tuple["Plan", "Setup"]:

@@ -69,29 +69,35 @@ def explain_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
 
 
 def render_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
-    """Print or write Dockerfiles."""
-    from matrix.render import render
-
+    """Print or write Dockerfiles or Compose files."""
     check(arguments, workspace)
     profile = workspace.profile(arguments.profile)
-    suites = workspace.suites(profile, ())
-    texts = {
-        cell.id: render(
-            cell,
-            workspace.definition,
-            suites=suites,
-            env=workspace.env,
-            mounts=not arguments.classic,
-        )
-        for cell in workspace.cells(profile, arguments.select)
-    }
+    cells = workspace.cells(profile, arguments.select)
+    if arguments.compose:
+        from matrix.cli.compose import compose_files
+
+        suffix, texts = "compose.yaml", compose_files(arguments, workspace, cells)
+    else:
+        from matrix.render import render
+
+        suites = workspace.suites(profile, ())
+        suffix = "classic.Dockerfile" if arguments.classic else "Dockerfile"
+        texts = {
+            cell.id: render(
+                cell,
+                workspace.definition,
+                suites=suites,
+                env=workspace.env,
+                mounts=not arguments.classic,
+            )
+            for cell in cells
+        }
     if arguments.json:
         print_json(texts)
     for cell_id, text in texts.items():
         if arguments.out:
             arguments.out.mkdir(parents=True, exist_ok=True)
-            name = f"{cell_id}.classic.Dockerfile" if arguments.classic else f"{cell_id}.Dockerfile"
-            (arguments.out / name).write_text(text, encoding="utf-8")
+            (arguments.out / f"{cell_id}.{suffix}").write_text(text, encoding="utf-8")
         elif not arguments.json:
             print(text)
     return errors.OK

@@ -14,6 +14,7 @@ from matrix.cli.look import (
 )
 from matrix.cli.report import report_command
 from matrix.cli.run import run_command
+from matrix.cli.runners import runners_command
 
 BACKENDS = ("auto", "docker", "venv", "host", "replay")
 
@@ -98,9 +99,15 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--format", choices=("terminal", "markdown"), default="terminal")
     sub.add_argument("--out", type=Path, help="write README.md and CSV files to this folder too")
     sub.add_argument("--publish", metavar="RUN", help="promote a run to the tracked results")
-    sub = add("render", render_command, [chosen], "print or write the Dockerfiles of cells")
-    sub.add_argument("--out", type=Path, help="write <cell id>.Dockerfile files to this folder")
+    sub = add("render", render_command, [chosen], "print or write Dockerfiles or Compose files")
+    sub.add_argument("--out", type=Path, help="write <cell id>.<kind> files to this folder")
     sub.add_argument("--classic", action="store_true", help="for engines without BuildKit")
+    sub.add_argument("--compose", action="store_true", help="Compose files instead of Dockerfiles")
+    sub.add_argument("--image", default="", metavar="NAME@sha256:…", help="pin this image")
+    sub.add_argument("--runner", help="pin the GPUs of this runner, and what it sets")
+    sub.add_argument("--gpu", action="append", default=[], metavar="UUID",
+                     help="only this GPU of the runner, or its index; repeatable")  # fmt: skip
+    add("runners", runners_command, [], "show machines, their GPUs, and who uses them")
     sub = add("base", base_command, [], "make the base image where no registry can be reached")
     sub.add_argument("action", choices=("build",), help="build it from Debian's packages")
     add("schema", schema_command, [], "print the JSON schema of matrix.toml")
