@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from matrix.accelerators import (
     ACCELERATORS,
@@ -79,8 +80,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def inventory(definition: Definition, slots: int | None = None) -> Inventory:
+def inventory(
+    definition: Definition,
+    slots: int | None = None,
+    env: Mapping[str, str] = MappingProxyType({}),
+) -> Inventory:
     """All runners, this machine first; `slots` overrides its matrix.toml, that one per two cores.
+
+    GPUs of this machine that `env` hides (`CUDA_VISIBLE_DEVICES`) are left out.
 
     Nothing is read here: accelerators of this machine are looked at when they are asked for, and
     other machines when their engine is (`RunnerInfo.seen_by`).
@@ -89,7 +96,7 @@ def inventory(definition: Definition, slots: int | None = None) -> Inventory:
     settings = definition.runners["local"]
     local = RunnerInfo(
         name="local",
-        devices=LocalDevices(),
+        devices=LocalDevices(env),
         slots=slots or settings.slots or max(1, min(4, cores() // 2)),
         cores=cores(),
         env=dict(settings.env),

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Literal, Protocol
 
 from matrix.accelerators import cpu, cuda, rocm
@@ -57,6 +58,9 @@ class Accelerator(Protocol):
     def detect(self) -> HostDevices | None:
         """Driver and devices of this machine, or None where there is no device."""
 
+    def allowed(self, gpus: tuple[Gpu, ...], env: Mapping[str, str], /) -> tuple[Gpu, ...]:
+        """The GPUs that this environment leaves to its processes."""
+
     def visible(self, gpus: tuple[Gpu, ...], /) -> Mapping[str, str]:
         """Environment in which a process of this machine sees only these GPUs."""
 
@@ -87,10 +91,13 @@ def accelerator_of(variant: str) -> Accelerator | None:
 
 
 class LocalDevices(Mapping[AcceleratorName, HostDevices]):
-    """All accelerators of this machine; each is looked at when it is first asked for."""
+    """All accelerators of this machine; each is looked at when it is first asked for.
 
-    def __init__(self) -> None:
-        self._look = functools.cache(lambda name: ACCELERATORS[name].detect())
+    GPUs that `env` hides are not ours: a scheduler gave them to somebody else.
+    """
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._look = functools.cache(functools.partial(_detect, env))
 
     def __getitem__(self, name: AcceleratorName) -> HostDevices:
         found: HostDevices | None = self._look(name) if name in ACCELERATORS else None
@@ -103,6 +110,15 @@ class LocalDevices(Mapping[AcceleratorName, HostDevices]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _detect(env: Mapping[str, str], name: AcceleratorName) -> HostDevices | None:
+    accelerator = ACCELERATORS[name]
+    found = accelerator.detect()
+    if found is None or not found.gpus:
+        return found
+    gpus = accelerator.allowed(found.gpus, env)
+    return replace(found, gpus=gpus, names=tuple(gpu.name for gpu in gpus)) if gpus else None
 
 
 def hidden_except(device: AcceleratorName) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """CPU: the build without an accelerator's libraries."""
 
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -45,6 +46,11 @@ def detect() -> HostDevices | None:
 def driver_gate(_variant: str, _driver: str | None) -> str:
     """A CPU build needs no driver."""
     return ""
+
+
+def allowed(gpus: tuple[Gpu, ...], _env: Mapping[str, str]) -> tuple[Gpu, ...]:
+    """There is nothing to choose from."""
+    return gpus
 
 
 def visible(_gpus: tuple[Gpu, ...]) -> dict[str, str]:

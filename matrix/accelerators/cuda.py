@@ -1,6 +1,7 @@
 """NVIDIA: `cuXYZ` variants, driver floors, the GPUs of a machine, and containers' way to them."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from matrix.accelerators.devices import (
     Refusal,
     cdi_access,
     cdi_gpus,
+    chosen,
     explain,
     numa_node,
 )
@@ -196,6 +198,11 @@ def driver_gate(variant: str, driver: str | None) -> str:
         f"{variant} needs an NVIDIA driver >= {floor.floor}, this machine has {driver} "
         f"(gated; source: {floor.source})"
     )
+
+
+def allowed(gpus: tuple[Gpu, ...], env: Mapping[str, str]) -> tuple[Gpu, ...]:
+    """The GPUs that a scheduler or the user left to us; NVML shows all of them."""
+    return chosen(gpus, env.get("CUDA_VISIBLE_DEVICES"))
 
 
 def visible(gpus: tuple[Gpu, ...]) -> dict[str, str]:

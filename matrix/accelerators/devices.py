@@ -98,6 +98,25 @@ class DeviceAccess:
     runtime: str = ""
 
 
+def chosen(gpus: tuple[Gpu, ...], value: str | None) -> tuple[Gpu, ...]:
+    """The GPUs that a vendor's variable leaves over: indices or beginnings of UUIDs, with commas.
+
+    As the vendors' runtimes read it: None leaves all, and nothing counts after a word that names
+    no GPU, such as -1 or Slurm's `NoDevFiles`.
+    """
+    if value is None:
+        return gpus
+    found: list[Gpu] = []
+    for word in value.split(","):
+        name = word.strip()
+        named = [g for g in gpus if name == str(g.index) or (
+            name.startswith("GPU-") and g.uuid.lower().startswith(name.lower()))]  # fmt: skip
+        if not named:
+            break
+        found += named
+    return tuple(dict.fromkeys(found))
+
+
 def numa_node(bus: str, devices: Path = Path("/sys/bus/pci/devices")) -> int | None:
     """NUMA node of a PCI device; None on a machine with one node, where the kernel says -1."""
     try:

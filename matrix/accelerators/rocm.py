@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from matrix.accelerators.devices import (
     Refusal,
     cdi_access,
     cdi_gpus,
+    chosen,
     explain,
     numa_node,
 )
@@ -134,6 +136,17 @@ def _read(path: Path) -> str:
 def driver_gate(_variant: str, _driver: str | None) -> str:
     """No gate: which amdgpu drivers serve which ROCm release is only partly published."""
     return ""
+
+
+def allowed(gpus: tuple[Gpu, ...], env: Mapping[str, str]) -> tuple[Gpu, ...]:
+    """The GPUs that a scheduler or the user left to us; the topology shows all of them.
+
+    HIP's variable, or CUDA's in its place, counts among those that ROCR's leaves over.
+    """
+    left = chosen(gpus, env.get("ROCR_VISIBLE_DEVICES"))
+    counted = tuple(replace(gpu, index=index) for index, gpu in enumerate(left))
+    again = chosen(counted, env.get("HIP_VISIBLE_DEVICES", env.get("CUDA_VISIBLE_DEVICES")))
+    return tuple(left[gpu.index] for gpu in again)
 
 
 def visible(gpus: tuple[Gpu, ...]) -> dict[str, str]:

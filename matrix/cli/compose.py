@@ -33,7 +33,9 @@ def compose_files(
 
 
 def _runner(arguments: argparse.Namespace, workspace: Workspace) -> RunnerInfo:
-    runners = {runner.name: runner for runner in inventory(workspace.definition).runners}
+    runners = {
+        runner.name: runner for runner in inventory(workspace.definition, env=workspace.env).runners
+    }
     name: str = arguments.runner
     if name not in runners:
         raise InputError(f"no runner `{name}`", [hint(name, list(runners))])

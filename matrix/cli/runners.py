@@ -15,7 +15,7 @@ from matrix.workspace import Workspace
 
 def runners_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     """Print the inventory; other machines are shown as far as the matrix file tells of them."""
-    runners = inventory(workspace.definition).runners
+    runners = inventory(workspace.definition, env=workspace.env).runners
     holders = _holders(living(folder(workspace.env)).values())
     if arguments.json:
         print_json([_as_json(runner, holders) for runner in runners])

@@ -8,6 +8,7 @@ import pytest
 from matrix.accelerators import (
     ACCELERATORS,
     Gpu,
+    HostDevices,
     LocalDevices,
     accelerator_of,
     cuda,
@@ -225,18 +226,49 @@ def test_a_cell_sees_the_devices_of_its_own_vendor_only():
 
 
 def test_every_machine_has_a_cpu_with_a_name():
-    assert LocalDevices()["cpu"].names[0]
+    assert LocalDevices({})["cpu"].names[0]
 
 
 def test_only_the_accelerators_that_are_asked_for_are_looked_at(monkeypatch):
     """And once: a look costs up to a second on a machine with many GPUs."""
     looked = []
-    for module, found in ((cuda, None), (rocm, "card")):
+    card = HostDevices(driver=None, names=("card",))
+    for module, found in ((cuda, None), (rocm, card)):
         monkeypatch.setattr(module, "detect", lambda m=module, f=found: looked.append(m) or f)
-    devices = LocalDevices()
+    devices = LocalDevices({})
     assert "cpu" in devices
     assert looked == []
     assert "cuda" not in devices
-    assert (devices["rocm"], "xpu" in devices) == ("card", False)
+    assert (devices["rocm"], "xpu" in devices) == (card, False)
     assert (list(devices), len(devices)) == (["cpu", "rocm"], 2)
     assert looked == [cuda, rocm]
+
+
+THREE = tuple(Gpu(uuid=f"GPU-{n}f", index=n, name=f"card {n}", minor=n) for n in range(3))
+
+
+@pytest.mark.parametrize(
+    ("vendor", "env", "left"),
+    [
+        pytest.param(cuda, {}, [0, 1, 2], id="not-set"),
+        pytest.param(cuda, {"CUDA_VISIBLE_DEVICES": ""}, [], id="hidden"),
+        pytest.param(cuda, {"CUDA_VISIBLE_DEVICES": "2, 0"}, [2, 0], id="indices"),
+        pytest.param(cuda, {"CUDA_VISIBLE_DEVICES": "gpu-1"}, [], id="no-uuid"),
+        pytest.param(cuda, {"CUDA_VISIBLE_DEVICES": "GPU-1F,GPU-0"}, [1, 0], id="uuids"),
+        pytest.param(cuda, {"CUDA_VISIBLE_DEVICES": "1,-1,2"}, [1], id="nothing-after-a-wrong-one"),
+        pytest.param(cuda, {"CUDA_VISIBLE_DEVICES": "NoDevFiles"}, [], id="slurm-without-gpu"),
+        pytest.param(cuda, {"HIP_VISIBLE_DEVICES": "1"}, [0, 1, 2], id="of-another-vendor"),
+        pytest.param(rocm, {"HIP_VISIBLE_DEVICES": "1"}, [1], id="hip"),
+        pytest.param(rocm, {"CUDA_VISIBLE_DEVICES": "1"}, [1], id="hip-reads-cudas"),
+        pytest.param(rocm, {"ROCR_VISIBLE_DEVICES": "GPU-2f,0"}, [2, 0], id="rocr"),
+        pytest.param(rocm, {"ROCR_VISIBLE_DEVICES": "1,2", "HIP_VISIBLE_DEVICES": "1"}, [2],
+                     id="hip-counts-what-rocr-leaves"),
+    ],
+)  # fmt: skip
+def test_gpus_that_a_scheduler_hides_are_not_ours(monkeypatch, vendor, env, left):
+    """NVML and the kernel's topology show them all, and they may be somebody else's."""
+    found = HostDevices(driver="1", names=("a", "b", "c"), gpus=THREE)
+    monkeypatch.setattr(vendor, "detect", lambda: found)
+    devices = LocalDevices(env).get(vendor.NAME)
+    assert [gpu.minor for gpu in devices.gpus] == left if left else devices is None
+    assert not left or devices.names == tuple(f"card {n}" for n in left)

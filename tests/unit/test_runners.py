@@ -29,7 +29,7 @@ def test_how_many_cells_run_at_once(monkeypatch, data, asked, cores, slots):
 
 
 def test_a_runner_passes_its_settings_on_and_refuses_what_it_has_not(monkeypatch):
-    monkeypatch.setattr(runners, "LocalDevices", lambda: {"cpu": object()})
+    monkeypatch.setattr(runners, "LocalDevices", lambda _: {"cpu": object()})
     data = {**TORCH, "runners": {"local": {"env": {"NCCL_NVLS_ENABLE": "0"}}}}
     local = inventory(parse(data, Path("m.toml"))).local
     assert local.env == {"NCCL_NVLS_ENABLE": "0"}
