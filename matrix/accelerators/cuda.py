@@ -47,7 +47,7 @@ _REFUSALS: tuple[Refusal, ...] = (
         f"the engine has no NVIDIA container toolkit: {_TOOLKIT}, {_OTHERWISE}",
     ),
     Refusal(
-        r"unresolvable CDI devices (?P<what>nvidia\.com/\S+)",
+        r"unresolvable CDI devices (?P<what>nvidia\.com/[\w=.:/-]+)",
         "the engine's CDI specs do not have {what}: run `nvidia-ctk cdi generate "
         "--output=/etc/cdi/nvidia.yaml` there, again after each change of driver or GPU",
     ),

@@ -41,7 +41,7 @@ _REFUSALS: tuple[Refusal, ...] = (
         'or set `gpu = "device-nodes"` for the runner',
     ),
     Refusal(
-        r"unresolvable CDI devices (?P<what>amd\.com/\S+)",
+        r"unresolvable CDI devices (?P<what>amd\.com/[\w=.:/-]+)",
         "the engine's CDI specs do not have {what}: run `amd-ctk cdi generate "
         "--output=/etc/cdi/amd.json` there, again after each change of driver or GPU",
     ),

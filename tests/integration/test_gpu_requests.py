@@ -170,10 +170,10 @@ def test_a_refusal_of_cdi_is_explained(engine, facts):
     """An old engine does not know CDI, a new one does not know this device."""
     gpu = Gpu(uuid="GPU-none", index=77, name="NVIDIA H200")
     access = cuda.access((gpu,), facts, AccessSettings(gpu="cdi"))
-    wanted = "do not have nvidia.com/gpu=77" if facts.cdi_devices else "does not know CDI"
+    wanted = "do not have nvidia.com/gpu=77: run" if facts.cdi_devices else "does not know CDI"
     assert wanted in cuda.explain_refusal(refused(engine, access))
     access = rocm.access((gpu,), facts, AccessSettings(gpu="cdi"))
-    wanted = "do not have amd.com/gpu=77" if facts.cdi_devices else "does not know CDI"
+    wanted = "do not have amd.com/gpu=77: run" if facts.cdi_devices else "does not know CDI"
     assert wanted in rocm.explain_refusal(refused(engine, access))
 
 

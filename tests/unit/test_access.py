@@ -171,7 +171,7 @@ NVIDIA_TEXTS = [
     ("unknown or invalid runtime name: nvidia", "has no runtime `nvidia`"),
     (
         "CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=all",
-        "specs do not have nvidia.com/gpu=all",
+        "specs do not have nvidia.com/gpu=all: run",
     ),
     (
         'error gathering device information while adding custom device "/dev/nvidia0": no such …',
@@ -189,7 +189,7 @@ NVIDIA_TEXTS = [
 ]
 AMD_TEXTS = [
     ('could not select device driver "cdi" with capabilities: []', "does not know CDI"),
-    ("unresolvable CDI devices amd.com/gpu=0", "specs do not have amd.com/gpu=0"),
+    ("unresolvable CDI devices amd.com/gpu=0", "specs do not have amd.com/gpu=0: run"),
     (
         'error gathering device information while adding custom device "/dev/kfd": no such file',
         "has no /dev/kfd",
@@ -205,7 +205,9 @@ AMD_TEXTS = [
     [(cuda, *texts) for texts in NVIDIA_TEXTS] + [(rocm, *texts) for texts in AMD_TEXTS],
 )
 def test_an_engines_refusal_becomes_one_sentence(vendor, text, part):
-    sentence = vendor.explain_refusal(f"500 Server Error: Internal Server Error ({text})")
+    sentence = vendor.explain_refusal(
+        f'500 Server Error for http+docker://localhost: Internal Server Error ("{text}")'
+    )
     assert part in sentence
     assert "\n" not in sentence
 
