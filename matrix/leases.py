@@ -31,6 +31,7 @@ FROZEN = 60.0
 _BEAT = 5.0
 _POLL = 0.2
 _SAY_AGAIN = 60.0
+_DAY = 86400.0
 _MACHINE_WIDE = Path("/var/lock/torch-matrix")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -90,7 +91,16 @@ def living(place: Path) -> dict[Path, Lease]:
                 path.unlink()
                 path.with_suffix(".lock").unlink()
             lock.release()
+    _sweep(place)
     return dict(sorted(found.items(), key=lambda item: (item[1].since, item[0])))
+
+
+def _sweep(place: Path) -> None:
+    """Remove what a process left that was killed between two files, a day later."""
+    for path in (*place.glob("*-*.lock"), *place.glob("*-*.new")):
+        with suppress(OSError):
+            if not path.with_suffix(".json").exists() and time.time() - path.stat().st_mtime > _DAY:
+                path.unlink()
 
 
 def _read(path: Path) -> Lease | None:

@@ -1,5 +1,6 @@
 """What each vendor's module knows: its variants, its devices on this machine, its driver gate."""
 
+import importlib
 import sys
 from types import SimpleNamespace
 
@@ -86,6 +87,12 @@ def test_nvidia_gpus_are_read_from_nvml(monkeypatch):
         Gpu(uuid="GPU-aa", index=0, name="NVIDIA H200", minor=3, memory=150_000_000_000,
             arch="sm_90", bus="0000:1b:00.0"),
     )  # fmt: skip
+
+
+def test_the_binding_has_what_the_stand_in_has():
+    binding = importlib.import_module("pynvml")
+    assert all(hasattr(binding, name) for name in vars(nvml()))
+    assert issubclass(binding.NVMLError, Exception)
 
 
 def test_what_a_gpu_does_not_tell_stays_unknown(monkeypatch):

@@ -1,5 +1,6 @@
 """Who may have which GPU: decided from records, in one process; other processes are integration."""
 
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -144,6 +145,16 @@ def test_what_is_not_a_record_is_passed_over(tmp_path):
         assert path.exists()
     assert living(tmp_path) == {}
     assert not path.exists()
+
+
+def test_what_a_kill_left_between_two_files_is_swept_up(tmp_path):
+    """A lock without a record is young while its owner writes the record."""
+    for name in ("1-old.lock", "1-old.new", "2-young.lock", "gate.lock"):
+        (tmp_path / name).touch()
+    for name in ("1-old.lock", "1-old.new", "gate.lock"):
+        os.utime(tmp_path / name, (0, 0))
+    assert living(tmp_path) == {}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2-young.lock", "gate.lock"]
 
 
 def test_a_holder_without_a_sign_of_life_is_called_frozen():
