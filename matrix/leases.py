@@ -6,6 +6,7 @@ record's heartbeat tells a frozen holder, whose GPUs are not free. Requests are 
 in which they came, so that an exclusive one is not starved by shared ones.
 """
 
+import functools
 import json
 import os
 import tempfile
@@ -14,7 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Self
 
@@ -56,11 +57,18 @@ class Lease:
     def describe(self, now: float) -> str:
         """Name the holder as a user may look for it."""
         how = "alone" if self.exclusive else "shared"
-        text = f"run {self.run} (pid {self.pid}, {how}, for {now - self.since:.0f} s"
+        here = self.boot == _boot()
+        where = f"pid {self.pid}" if here else f"pid {self.pid} of another machine"
+        text = f"run {self.run} ({where}, {how}, for {now - self.since:.0f} s"
         if now - self.beat > FROZEN:
-            text += f"; no sign of life for {now - self.beat:.0f} s: frozen? `kill {self.pid}` ends"
-            text += " it"
+            text += f"; no sign of life for {now - self.beat:.0f} s: frozen?"
+            text += f" `kill {self.pid}` ends it" if here else ""
         return f"{text})"
+
+
+@functools.cache
+def _boot() -> str:
+    return _BOOT.read_text(encoding="ascii").strip() if _BOOT.exists() else ""
 
 
 def folder(env: Mapping[str, str]) -> Path:
@@ -106,8 +114,9 @@ def _sweep(place: Path) -> None:
 def _read(path: Path) -> Lease | None:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return Lease(**{**data, "among": tuple(data["among"]), "held": tuple(data["held"])})
-    except (OSError, ValueError, TypeError, KeyError):  # removed, or of another release
+        known = {f.name: data[f.name] for f in fields(Lease)}  # a later release may say more
+        return Lease(**{**known, "among": tuple(known["among"]), "held": tuple(known["held"])})
+    except (OSError, ValueError, TypeError, KeyError):  # removed meanwhile, or not ours
         return None
 
 
@@ -158,7 +167,7 @@ def lease(
     request = Lease(
         run=run,
         pid=os.getpid(),
-        boot=_BOOT.read_text(encoding="ascii").strip() if _BOOT.exists() else "",
+        boot=_boot(),
         since=now,
         beat=now,
         exclusive=exclusive,

@@ -1,8 +1,9 @@
 """Who may have which GPU: decided from records, in one process; other processes are integration."""
 
+import json
 import os
 import threading
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -157,14 +158,27 @@ def test_what_a_kill_left_between_two_files_is_swept_up(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2-young.lock", "gate.lock"]
 
 
-def test_a_holder_without_a_sign_of_life_is_called_frozen():
-    text = replace(RECORD, beat=110.0).describe(200.0)
-    assert text == (
-        "run r (pid 1, alone, for 100 s; no sign of life for 90 s: frozen? `kill 1` ends it)"
-    )
-    assert replace(RECORD, beat=199.0, exclusive=False).describe(200.0) == (
-        "run r (pid 1, shared, for 100 s)"
-    )
+def test_a_record_of_a_later_release_counts_too(tmp_path):
+    path = tmp_path / "1-a.json"
+    path.write_text(json.dumps({**asdict(holding("GPU-0")), "colour": "green"}))
+    with leases.FileLock(path.with_suffix(".lock")):
+        assert list(living(tmp_path).values()) == [holding("GPU-0")]
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        pytest.param(replace(RECORD, beat=199.0, exclusive=False), "pid 1, shared, for 100 s",
+                     id="shares"),
+        pytest.param(replace(RECORD, beat=110.0), "pid 1, alone, for 100 s; no sign of life for "
+                     "90 s: frozen? `kill 1` ends it", id="frozen"),
+        pytest.param(replace(RECORD, beat=110.0, boot="x"), "pid 1 of another machine, alone, for "
+                     "100 s; no sign of life for 90 s: frozen?", id="elsewhere"),
+    ],
+)  # fmt: skip
+def test_a_holder_is_described_so_that_one_finds_it(monkeypatch, record, text):
+    monkeypatch.setattr(leases, "_boot", lambda: "b")
+    assert record.describe(200.0) == f"run r ({text})"
 
 
 def test_a_gate_that_nobody_opens_is_named(tmp_path, monkeypatch):
