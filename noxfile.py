@@ -32,12 +32,12 @@ def project(session: nox.Session, *groups: str) -> None:
     session.install("-e", str(HERE), *(f"--group={group}" for group in groups))
 
 
-def call(session: nox.Session, *arguments: str) -> None:
+def call(session: nox.Session, *arguments: str, file: Path = FILE) -> None:
     """Call the CLI where the project is installed."""
     project(session)
     python = sys.executable if INSTALLED else "python"
-    file = ("--file", str(FILE))
-    session.run(python, "-m", "matrix", *arguments, *file, *session.posargs, external=True)
+    options = ("--file", str(file), *session.posargs)
+    session.run(python, "-m", "matrix", *arguments, *options, external=True)
 
 
 @nox.session(venv_backend="none" if INSTALLED else None)
@@ -57,7 +57,7 @@ def dockerfiles(session: nox.Session) -> None:
     """Render the reviewed Dockerfiles and Compose files again; fails where they differ."""
     folder = HERE / "dockerfiles" / "reference"
     for kind in ((), ("--compose",)):
-        call(session, "render", *kind, "--file", str(folder / "matrix.toml"), "--out", str(folder))
+        call(session, "render", *kind, "--out", str(folder), file=folder / "matrix.toml")
     session.run("git", "diff", "--exit-code", "--", str(folder), external=True)
 
 
