@@ -17,6 +17,7 @@ import docker
 import pytest
 import standin
 
+from matrix.engines import bases
 from matrix.engines.connection import Engine, NoEngine, connect
 
 TORCH = "2.13.0"
@@ -50,11 +51,11 @@ def the_engine() -> Engine:
 def base_of(engine: Engine) -> str:
     """A Python base that the engine has."""
     wanted = os.environ.get(BASE) or os.environ.get("MATRIX_IMAGE_CPU")
-    base = (wanted or "python:{python}-slim-bookworm").replace("{python}", "3.11")
+    base = (wanted or bases.LOCAL).replace("{python}", "3.11")
     try:
         engine.client.images.get(base)
     except docker.errors.ImageNotFound:
-        unavailable(f"the engine has no image `{base}`; name one with Python 3.11 in {BASE}")
+        unavailable(f"the engine has no image `{base}`: `python -m matrix base build` makes it")
     return base
 
 
