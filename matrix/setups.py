@@ -113,7 +113,7 @@ def _docker(
     from matrix.engines.connection import connect  # noqa: PLC0415  as above
     from matrix.engines.tunnel import NoEngine  # noqa: PLC0415  as above
 
-    local, *others = inventory(workspace.definition, slots).runners
+    local, *others = inventory(workspace.definition, slots, workspace.env).runners
     chosen = [runner for runner in others if runner.docker and not mounted]
     if local.docker or not chosen:
         chosen.insert(0, local)
@@ -203,7 +203,7 @@ def _containers(
 
 def _here(workspace: Workspace, slots: int | None) -> Inventory:
     """The machine we are on: the only runner of backends that start processes."""
-    return Inventory(runners=inventory(workspace.definition, slots).runners[:1])
+    return Inventory(runners=inventory(workspace.definition, slots, workspace.env).runners[:1])
 
 
 def venv(workspace: Workspace, slots: int | None = None) -> Setup:
