@@ -135,3 +135,15 @@ def test_a_runner_without_the_device_pins_nothing(run_cli, matrix_file):
     done = run_cli("render", "--compose", "--runner", "local")
     assert done.code == 2
     assert "no rocm device on runner `local` (it has: cpu, cuda)" in done.err
+
+
+@pytest.mark.parametrize(
+    ("visible", "words"), [("", "no cuda device on runner `local`"), ("1", "about ")]
+)
+def test_a_plan_counts_the_gpus_that_a_scheduler_left(run_cli, env, visible, words):
+    env["CUDA_VISIBLE_DEVICES"] = visible
+    done = run_cli("plan", "--backend", "venv", "--select", CUDA)
+    assert done.code == 0, done.err
+    lines = [line for line in done.out.splitlines() if "venv-cuda" in line]
+    assert lines
+    assert all(words in line for line in lines)
