@@ -15,9 +15,10 @@ WORKDIR /wheels/tools
 
 FROM ${BASE}
 ENV LANG=C.UTF-8
-# cells run without root; caches and some releases ask for the account's name and home
+# cells run without root; caches and some releases ask for the account's name and home; a volume
+# for compiled kernels is the account's where the image has its folder
 RUN useradd --uid 10001 --create-home matrix \
- && install -d -o matrix -g matrix /results
+ && install -d -o matrix -g matrix /results /tmp/torchinductor_matrix
 
 # torch.compile and triton need a compiler and Python's headers; a base that has them stays as it is
 ARG APT_CONFIG

@@ -61,6 +61,13 @@ def test_compiled_kernels_are_kept_apart_by_torch_and_toolkit(cell):
     assert read["volumes"]["cache"]["name"] == name
 
 
+@every_cell
+def test_the_image_has_the_folder_of_the_cache(cell):
+    """A new volume takes the owner of the folder it covers; without one it is root's."""
+    text = (REFERENCE / f"{cell.id}.Dockerfile").read_text(encoding="utf-8")
+    assert f"install -d -o matrix -g matrix /results {CACHE}\n" in text
+
+
 def test_a_project_is_named_as_compose_wants_it():
     read = yaml.safe_load(render(COMPANION))
     assert read["name"] == "torch2-11-0-cu130-py3-12-torchao0-17-0"
