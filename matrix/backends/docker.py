@@ -156,7 +156,7 @@ class DockerBackend:
         travelling = Travelling(
             cwd=PurePosixPath(PAYLOAD, "suites", suite.name),
             tests=(PurePosixPath(PAYLOAD, "suites", suite.name),),
-            files={},
+            files=None,
         )
         if suite.name not in BUILTIN_SUITES:
             travelling = suite_files(suite, folder, tests, SUITE)
@@ -173,7 +173,7 @@ class DockerBackend:
         (out / "job.json").write_text(spec, encoding="utf-8")
         command = ("-m", "matrix.inside.supervise", "--no-tether", str(OUT / "job.json"))
         with self.cpus.share(exclusive=suite.exclusive) as cpus:
-            what = self._order(job, environment, command, cpus, spec, travelling.files)
+            what = self._order(job, environment, command, cpus, spec, travelling)
             what = replace(what, env={**what.env, **suite.env})
             if suite.exclusive:
                 what = replace(what, limits=self._limits(cpus, alone=True))
@@ -195,15 +195,17 @@ class DockerBackend:
         command: tuple[str, ...],
         cpus: tuple[int, ...],
         spec: str = "",
-        files: Mapping[str, bytes | Path] | None = None,
+        travelling: Travelling | None = None,
     ) -> Order:
         """One container of a job, with its results' folder and what it needs to find."""
         assert isinstance(environment, ContainerEnvironment)  # it is our own
         place = str(OUT.relative_to(RESULTS))
         results: dict[str, bytes | Path] = {f"{place}/job.json": spec.encode()} if spec else {}
         archives = {RESULTS: pack(results, owner=UID, folders=(place,))}
-        if files:
-            archives[str(SUITE)] = pack(files)
+        if travelling is not None and travelling.files is not None:
+            cwd = travelling.cwd.relative_to(SUITE)  # it must be there, also with nothing in it
+            folders = (str(cwd),) if cwd.parts else ()
+            archives[str(SUITE)] = pack(travelling.files, folders=folders)
         if environment.provision == "mounted":
             archives[PAYLOAD] = pack(tree(self.context.payload))
         return Order(

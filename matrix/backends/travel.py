@@ -14,11 +14,14 @@ MAX_BYTES = 256 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Travelling:
-    """Files by their place below the suite's folder in the cell, and where it runs there."""
+    """Files by their place below the suite's folder in the cell, and where it runs there.
+
+    None where all is in the image.
+    """
 
     cwd: PurePosixPath
     tests: tuple[PurePosixPath, ...]
-    files: Mapping[str, bytes | Path]
+    files: Mapping[str, bytes | Path] | None
 
 
 def tree(folder: Path) -> dict[str, bytes | Path]:

@@ -132,6 +132,13 @@ def test_a_built_in_suite_is_in_the_image(world):
     assert world.calls[0]["timeout"] > 9.0, "the supervisor's own deadline comes first"
 
 
+def test_a_command_without_files_has_a_folder_to_run_in(world):
+    world.left = {"outcomes.jsonl": ""}
+    order = world.run(Suite(name="mine", command=("python", "-c", "1"), folder=world.tmp))
+    assert json.loads((world.out / "job.json").read_text())["cwd"] == "/suite"
+    assert members(order.files["/suite"]) == {}
+
+
 def test_a_container_sees_a_clean_environment(world):
     world.left = {"outcomes.jsonl": ""}
     order = world.run(Suite(name="feature", env={"MINE": "1"}))
