@@ -21,7 +21,7 @@ from matrix.render import base_image
 SUITE, SUITE_PYTHON = "bookworm", "3.11"
 LOCAL = f"torch-matrix/base:py{SUITE_PYTHON}-{SUITE}"
 PINNED = "torch-matrix/pinned"
-PACKAGES = ("ca-certificates", "python3", "python3-venv", "python3-dev", "g++")
+PACKAGES = ("passwd", "ca-certificates", "python3", "python3-venv", "python3-dev", "g++")
 MIRROR = "http://deb.debian.org/debian"
 MAKE_TIMEOUT = 1800.0
 # what nobody reads in a cell is not unpacked, and no file is flushed on its own
@@ -142,7 +142,7 @@ def _commands(tool: str, folder: Path, archive: Path, mirror: str) -> list[list[
     if tool.endswith("/mmdebstrap"):
         options = [f"--dpkgopt={option}" for option in _DPKG]
         mirrors = [mirror] if mirror else []  # by itself it adds security updates
-        return [[tool, "--variant=minbase", packages, *options, SUITE, archive, *mirrors]]
+        return [[tool, "--variant=apt", packages, *options, SUITE, archive, *mirrors]]
     root = folder / "root"
     return [
         [tool, "--variant=minbase", packages, SUITE, root, mirror or MIRROR],

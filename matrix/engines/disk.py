@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from matrix.engines.building import LABEL, RUN_LABEL
 from matrix.errors import CellFailed, InputError
 
 MIN_FREE_GB = 10.0
+YOUNG = 3600.0  # seconds: another run may be about to use what it has just made
 _IN_USE = 409
 # in BuildKit's words for what a step of ours left: nothing else has a uv or a cache there
 _OURS = ("/run/build/uv ", "/run/build/cache", "/opt/constraints.txt", "torch-matrix")
@@ -54,13 +56,14 @@ def free_bytes(client: docker.DockerClient) -> int | None:
 def prune(client: docker.DockerClient, run_id: str) -> list[str]:
     """Remove cells and tools that this run does not need and what built them; says what went.
 
-    Bases stay, and everything without our label does.
+    Bases stay, and what is younger than an hour, and everything without our label.
     """
     removed = []
     for image in client.api.images(filters={"label": f"{LABEL}=1"}):
         labels = image.get("Labels") or {}
         ours = RUN_LABEL in labels or f"{LABEL}.tools" in labels
-        if ours and labels.get(RUN_LABEL) != run_id and _remove(client, image):
+        young = time.time() - image["Created"] < YOUNG
+        if ours and not young and labels.get(RUN_LABEL) != run_id and _remove(client, image):
             removed.append(f"removed image {image['Id'][7:19]}, {image['Size'] / 1e6:.0f} MB")
     if freed := _prune_records(client):
         removed.append(f"removed build cache, {freed / 1e6:.0f} MB")

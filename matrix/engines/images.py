@@ -61,7 +61,11 @@ class Image:
 
 
 class ImageMaker:
-    """Makes the images of one run on one engine; tags of bases are resolved once."""
+    """Makes the images of one run on one engine; tags of bases are resolved once.
+
+    `env` is the user's environment, and its `DOCKER_HOST` the engine of `client`: a command line
+    reads it. A folder `payload` travels into every image; `work` is scratch.
+    """
 
     def __init__(
         self,

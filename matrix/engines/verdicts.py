@@ -12,6 +12,7 @@ _NETWORK = re.compile(
     r"failed to connect|request failed",
     re.IGNORECASE,
 )
+_ABSENT = re.compile(r"no solution found|there (?:is|are) no versions? of", re.IGNORECASE)
 # steps before anything of the cell is there
 _BASE_STEPS = ("useradd", 'get_path("include")', "uv venv")
 _NO_SHELL_COMMAND, _KILLED = 127, 137
@@ -31,6 +32,8 @@ def verdict(failed: StepFailed, base: str) -> tuple[str, str]:
         return "infra", _base_lacks(failed, words, base)
     if "uv pip install" in failed.step and _NETWORK.search(words):
         return "infra", f"the indexes cannot be reached from a build: {words}"
+    if "uv pip install" in failed.step and _ABSENT.search(words):
+        return "infra", f"a build does not find what the lock found on this machine: {words}"
     return "build-failed", words
 
 

@@ -225,6 +225,21 @@ def test_the_classic_builder_makes_the_same_cell(world):
     assert any(stage.startswith("build ") for stage in world.stages)
 
 
+def test_a_command_line_with_buildkit_makes_the_same_cell(world):
+    """For engines that take BuildKit from their own client only; Debian's docker.io has one."""
+    image, out = world.make(maker=world.maker(MATRIX_BUILDER="buildkit-cli"))
+    assert (image.builder, "--mount" in image.dockerfile) == ("buildkit-cli", True)
+    assert world.inside(image, "python", "-c", "import torch; print(torch.__version__)") == (
+        "2.12.0+cpu\n"
+    )
+    assert world.client.images.get(image.id).labels["torch-matrix.run"] == "run-1"
+    assert "builder: buildkit-cli" in (out / "build.log").read_text()
+    world.torch("raise ImportError('libtorch.so: cannot open')")
+    verdict, reason = world.refused(maker=world.maker(MATRIX_BUILDER="buildkit-cli"))
+    assert verdict == "build-failed"
+    assert reason.endswith("ImportError: libtorch.so: cannot open")
+
+
 def test_no_solution_is_evidence(world):
     verdict, reason = world.refused(world.job(requirements=("torch<1",)))
     assert verdict == "uninstallable"
@@ -356,6 +371,7 @@ def test_only_what_is_ours_is_pruned(world, monkeypatch):
     token = f"tmx-{uuid.uuid4().hex[:8]}"
     monkeypatch.setattr(disk, "LABEL", token)
     monkeypatch.setattr(disk, "RUN_LABEL", f"{token}.run")
+    monkeypatch.setattr(disk, "YOUNG", -1.0)
     monkeypatch.setattr(disk, "_OURS", (f"echo {token} ours",))
     builder = ApiBuilder(world.client, world.folder, world.stop, name="buildkit-api")
 

@@ -1,5 +1,6 @@
 """Room on the engine's disk: asked for before a build, made only of what is ours."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -35,9 +36,10 @@ class Engine:
         return {"SpaceReclaimed": 5_000_000}
 
 
-def image(number, tags=("<none>:<none>",), **labels):
+def image(number, tags=("<none>:<none>",), created=0, **labels):
     marks = {"torch-matrix": "1", **{f"torch-matrix.{k}": v for k, v in labels.items()}}
-    return {"Id": f"sha256:{number:064x}", "RepoTags": list(tags), "Labels": marks, "Size": 2 * GB}
+    return {"Id": f"sha256:{number:064x}", "RepoTags": list(tags), "Labels": marks, "Size": 2 * GB,
+            "Created": created}  # fmt: skip
 
 
 def test_cells_of_other_runs_and_tools_go_but_bases_and_this_run_stay():
@@ -55,6 +57,11 @@ def test_cells_of_other_runs_and_tools_go_but_bases_and_this_run_stay():
 
 def test_what_a_container_uses_is_left():
     engine = Engine([image(1, ["torch-matrix/cell:a"], run="old")], busy=("torch-matrix/cell:a",))
+    assert disk.prune(engine, "mine") == []
+
+
+def test_what_another_run_has_just_made_is_left():
+    engine = Engine([image(1, created=time.time() - 60, run="other")])
     assert disk.prune(engine, "mine") == []
 
 

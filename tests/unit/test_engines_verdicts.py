@@ -22,6 +22,11 @@ BASE = "own/python:1 sha256:abc"
         pytest.param(UV, 2, ("error: Request failed after 3 retries", "Caused by: dns error"),
                      "infra", "the indexes cannot be reached from a build: error: Request failed "
                      "after 3 retries Caused by: dns error", id="no-network"),
+        pytest.param(UV, 1, ("× No solution found when resolving dependencies:",
+                             "Because there is no version of numpy==2.4.6"), "infra",
+                     "a build does not find what the lock found on this machine: × No solution "
+                     "found when resolving dependencies: Because there is no version of "
+                     "numpy==2.4.6", id="an-index-that-containers-do-not-see"),
         pytest.param(UV, 2, ("No space left on device (os error 28)",), "infra",
                      "the engine's disk is full: No space left on device (os error 28); "
                      "`docker system df` says of what", id="no-disk"),
