@@ -20,7 +20,7 @@ import requests
 from docker.errors import APIError, DockerException
 
 from matrix.engines import trace
-from matrix.engines.building import (
+from matrix.engines.builder import (
     BuildRefused,
     BuildTimeout,
     Listener,

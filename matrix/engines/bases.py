@@ -13,7 +13,7 @@ from docker.errors import ImageNotFound
 
 from matrix.cells import Cell
 from matrix.definition import Definition
-from matrix.engines.building import LABEL
+from matrix.engines.builder import LABEL
 from matrix.errors import InfrastructureError, InputError
 from matrix.process import run
 from matrix.render import base_image

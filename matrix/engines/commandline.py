@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from matrix.engines.building import BuildTimeout, Listener, Request, failed_step
+from matrix.engines.builder import BuildTimeout, Listener, Request, failed_step
 from matrix.engines.context import unpack
 from matrix.process import run
 

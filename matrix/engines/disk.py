@@ -10,7 +10,7 @@ from typing import Any
 import docker
 from docker.errors import APIError, ImageNotFound
 
-from matrix.engines.building import LABEL, RUN_LABEL
+from matrix.engines.builder import LABEL, RUN_LABEL
 from matrix.errors import CellFailed, InputError
 
 MIN_FREE_GB = 10.0

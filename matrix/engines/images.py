@@ -17,7 +17,7 @@ from matrix import locks, render
 from matrix.definition import Definition, Suite
 from matrix.engines import bases, disk, tools
 from matrix.engines.api import FAULTS
-from matrix.engines.building import (
+from matrix.engines.builder import (
     LABEL,
     RUN_LABEL,
     Builder,
@@ -26,8 +26,8 @@ from matrix.engines.building import (
     Listener,
     Request,
     StepFailed,
-    choose,
 )
+from matrix.engines.building import choose
 from matrix.engines.context import Files, folder_files
 from matrix.engines.verdicts import verdict
 from matrix.errors import CellFailed, InputError

@@ -20,7 +20,7 @@ from packaging.utils import (
     parse_wheel_filename,
 )
 
-from matrix.engines.building import LABEL, Request
+from matrix.engines.builder import LABEL, Request
 from matrix.engines.context import Files
 from matrix.indexes import IndexConfig, pip_files, pip_settings
 from matrix.locks import Pin

@@ -2,7 +2,7 @@
 
 import re
 
-from matrix.engines.building import StepFailed
+from matrix.engines.builder import StepFailed
 
 _DISK = re.compile(r"no space left on device|os error 28", re.IGNORECASE)
 # uv's and apt's words for a network, a name, a certificate or an index that was not there

@@ -26,7 +26,7 @@ from matrix.cells import Cell
 from matrix.definition import Suite, parse
 from matrix.engines import bases, disk
 from matrix.engines.api import ApiBuilder
-from matrix.engines.building import BuildRefused, Listener, Request
+from matrix.engines.builder import BuildRefused, Listener, Request
 from matrix.engines.images import ImageMaker
 from matrix.errors import CellFailed
 from matrix.indexes import Availability, read_config

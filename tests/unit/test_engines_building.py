@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from matrix.engines import building
-from matrix.engines.building import BuildRefused, BuildTimeout, StepFailed, choose
+from matrix.engines.builder import BuildRefused, BuildTimeout, Listener, StepFailed
+from matrix.engines.building import choose
 from matrix.engines.commandline import _Lines
 from matrix.errors import InputError
 
@@ -79,7 +80,7 @@ def test_an_unknown_builder_is_the_users_mistake(monkeypatch):
 def test_a_command_line_says_the_same_of_a_failed_step():
     """Recorded from `docker build --progress=plain` of 20.10.24."""
     heard, stages = [], []
-    lines = _Lines(building.Listener(write=heard.append, stage=stages.append))
+    lines = _Lines(Listener(write=heard.append, stage=stages.append))
     for line in (
         "#4 [1/2] FROM docker.io/torch-matrix/base:1", "#4 sha256:826b8ce0b333", "#4 CACHED", "",
         "#5 [2/2] RUN echo hello; exit 37", "#5 sha256:8157", "#5 0.406 hello",

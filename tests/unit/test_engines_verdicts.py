@@ -2,7 +2,7 @@
 
 import pytest
 
-from matrix.engines.building import BuildRefused, StepFailed, failed_step
+from matrix.engines.builder import BuildRefused, StepFailed, failed_step
 from matrix.engines.verdicts import verdict
 
 UV = "[stage-1 5/10] RUN --mount=… /run/build/uv pip install --no-deps -r /run/build/locks/t.txt"
