@@ -154,8 +154,11 @@ class _Call:
                 heard = time.monotonic()
                 if item is None:
                     return
-                if isinstance(item, Exception):
+                if isinstance(item, APIError):
                     raise BuildRefused(_sentence(item)) from item
+                if isinstance(item, Exception):
+                    message = f"the connection broke, was the engine stopped? {_sentence(item)}"
+                    raise BuildRefused(message) from item
                 yield item
         finally:
             self._drop()
