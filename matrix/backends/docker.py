@@ -152,24 +152,14 @@ class DockerBackend:
     ) -> None:
         """Hand one suite to the supervisor in a container; fetch its report from there."""
         suite = run.suite
-        folder, tests = tests_of(suite, self.context)
-        travelling = Travelling(
-            cwd=PurePosixPath(PAYLOAD, "suites", suite.name),
-            tests=(PurePosixPath(PAYLOAD, "suites", suite.name),),
-            files=None,
-        )
-        if suite.name not in BUILTIN_SUITES:
-            travelling = suite_files(suite, folder, tests, SUITE)
-        spec = json.dumps(
-            order(
-                *(job, suite),
-                python=environment.python,
-                cwd=travelling.cwd,
-                tests=travelling.tests,
-                out=OUT,
-            ),
-            indent=1,
-        )
+        if suite.name in BUILTIN_SUITES:  # it is in the image, or mounted with the payload
+            here = PurePosixPath(PAYLOAD, "suites", suite.name)
+            travelling = Travelling(cwd=here, tests=(here,))
+        else:
+            travelling = suite_files(suite, *tests_of(suite, self.context), SUITE)
+        cwd, tests = travelling.cwd, travelling.tests
+        told = order(job, suite, python=environment.python, cwd=cwd, tests=tests, out=OUT)
+        spec = json.dumps(told, indent=1)
         (out / "job.json").write_text(spec, encoding="utf-8")
         command = ("-m", "matrix.inside.supervise", "--no-tether", str(OUT / "job.json"))
         with self.cpus.share(exclusive=suite.exclusive) as cpus:

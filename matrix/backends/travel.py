@@ -14,14 +14,14 @@ MAX_BYTES = 256 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Travelling:
-    """Files by their place below the suite's folder in the cell, and where it runs there.
+    """Where a suite runs in a cell, and files by their place below its folder there.
 
-    None where all is in the image.
+    None: they are there already.
     """
 
     cwd: PurePosixPath
     tests: tuple[PurePosixPath, ...]
-    files: Mapping[str, bytes | Path] | None
+    files: Mapping[str, bytes | Path] | None = None
 
 
 def tree(folder: Path) -> dict[str, bytes | Path]:

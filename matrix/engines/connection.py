@@ -67,7 +67,6 @@ class Engine:
             urllib3.exceptions.HTTPError,
             ConnectionError,
             TimeoutError,
-            DockerException,
         ) as error:
             raise EngineLost(f"the engine at `{self.url}` {_how(error)}") from error
 
@@ -129,7 +128,7 @@ def connect(url: str, env: Mapping[str, str]) -> Engine:
         options["tls"] = _tls(url, env)
         with closing(_client(options, PULSE_TIMEOUT, FIRST)) as first:
             spoken = first.api.version(api_version=False)["ApiVersion"]
-    except (DockerException, requests.RequestException, OSError) as error:
+    except (DockerException, OSError, LookupError, TypeError, ValueError) as error:
         if tunnel:
             tunnel.close()
         message = f"no Docker engine answers at `{url}`: {_root(error)}; {_advice(error)}"

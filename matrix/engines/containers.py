@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from docker.errors import APIError, NotFound
+from docker.errors import APIError, DockerException, NotFound
 
 from matrix.engines.archives import Caps, Extracted, extract
 from matrix.engines.connection import Engine, EngineLost, Pulse
@@ -20,7 +20,7 @@ from matrix.engines.refusals import explain
 from matrix.process import Stopped
 
 POLL = 0.1
-SETTLE = 10.0  # seconds between the end of the log and the end of the container
+SETTLE = 2.0  # seconds between the end of the log and the end of the container
 KILLED = 128 + signal.SIGKILL
 Cause = Literal["", "timeout", "stopped", "oom", "stopped-by-engine"]
 
@@ -53,6 +53,8 @@ def started(engine: Engine, order: Order) -> Iterator[Any]:
                 container.start()
             except APIError as error:
                 raise explain(error) from error
+            except DockerException as error:  # it is too old for what is asked
+                raise StartRefused("infra", f"the engine cannot do this: {error}") from error
         yield container
     except EngineLost:
         container = None
@@ -80,52 +82,79 @@ def follow(
 
     Raises `Stopped` and `EngineLost`. A log that ends says nothing: engines that die end it too.
     """
-    begun = time.monotonic()
-    cause: Cause = ""
-    pulse = Pulse(engine)
+    watch = _Watch(engine, container, timeout, stop)
+    state = None
     with Output(log, on_line) as output:
-        reader = _Reader(engine, container, output)
-        try:
-            while not reader.over.wait(POLL):
-                pulse.feel()
-                if not cause and stop.is_set():
-                    cause = "stopped"
-                    _kill(engine, container)
-                elif not cause and time.monotonic() - begun > timeout:
-                    cause = "timeout"
-                    _kill(engine, container)
-        finally:
-            reader.close()
-        state = _settled(engine, container, pulse)
+        while state is None:
+            # an engine may end the stream when it rotates its log: then only what comes is left
+            reader = _Reader(engine, container, output, tail=0 if output.begun else "all")
+            try:
+                while not reader.over.wait(POLL):
+                    watch.look()
+            finally:
+                reader.close()
+            if reader.error:
+                raise reader.error
+            state = _settled(engine, container, watch)
+    cause = watch.cause
     if cause == "stopped":
         raise Stopped
-    if reader.error:
-        raise reader.error
     code, oom = int(state["ExitCode"]), bool(state.get("OOMKilled"))
     if not cause:
         cause = _ended_by(engine, container, state)
     if not cause and oom and code == KILLED:
         cause = "oom"
-    return End(
-        code=code,
-        oom=oom,
-        cause=cause,
-        seconds=time.monotonic() - begun,
-        last_line=output.last_line,
-    )
+    seconds = time.monotonic() - watch.begun
+    return End(code=code, oom=oom, cause=cause, seconds=seconds, last_line=output.last_line)
+
+
+class _Watch:
+    """Looks after a running container: its time, whether the run goes on, the engine's pulse.
+
+    `cause` is why we killed it, which nobody else can tell afterwards.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        container: Any,  # noqa: ANN401  the SDK has no types
+        timeout: float,
+        stop: threading.Event,
+    ) -> None:
+        self.begun = time.monotonic()
+        self.cause: Cause = ""
+        self._engine = engine
+        self._container = container
+        self._deadline = self.begun + timeout
+        self._stop = stop
+        self._pulse = Pulse(engine)
+
+    def look(self) -> None:
+        """Kill the container when it must end; raises `EngineLost`."""
+        self._pulse.feel()
+        if self.cause:
+            return
+        if self._stop.is_set():
+            self.cause = "stopped"
+        elif time.monotonic() > self._deadline:
+            self.cause = "timeout"
+        if self.cause:
+            # it may have ended meanwhile; with little patience: nobody waits for a frozen engine
+            with suppress(APIError), self._engine.errors():
+                self._engine.heart.api.kill(self._container.id)
 
 
 class _Reader(threading.Thread):
     """Copies a container's output; the stream of a frozen engine blocks for ever, so apart."""
 
-    def __init__(self, engine: Engine, container: Any, output: Output) -> None:  # noqa: ANN401
+    def __init__(self, engine: Engine, container: Any, output: Output, tail: str | int) -> None:  # noqa: ANN401
         super().__init__(daemon=True)
         self.over = threading.Event()
         self.error: OSError | None = None
         self._output = output
         try:
             with engine.errors():
-                self._stream = container.logs(stream=True, follow=True)
+                self._stream = container.logs(stream=True, follow=True, tail=tail)
         except APIError as error:
             raise explain(error) from error
         self.start()
@@ -151,15 +180,13 @@ class _Reader(threading.Thread):
         self.join(POLL)
 
 
-def _kill(engine: Engine, container: Any) -> None:  # noqa: ANN401  the SDK has no types
-    with suppress(APIError), engine.errors():  # it may have ended meanwhile
-        engine.heart.api.kill(container.id)  # with little patience: nobody waits for a frozen one
+def _settled(engine: Engine, container: Any, watch: _Watch) -> Mapping[str, Any] | None:  # noqa: ANN401
+    """The state of a container after its end; None where it goes on without its log.
 
-
-def _settled(engine: Engine, container: Any, pulse: Pulse) -> Mapping[str, Any]:  # noqa: ANN401
-    """The state of a container after its end; raises `EngineLost` where nobody can tell it."""
+    Raises `EngineLost` where nobody can tell.
+    """
     end = time.monotonic() + SETTLE
-    while True:
+    while time.monotonic() < end:
         try:
             with engine.errors():
                 engine.check()
@@ -169,10 +196,9 @@ def _settled(engine: Engine, container: Any, pulse: Pulse) -> Mapping[str, Any]:
         state: Mapping[str, Any] = container.attrs["State"]
         if not state["Running"]:
             return state
-        if time.monotonic() > end:
-            raise EngineLost(f"the engine at `{engine.url}` gives no more output of the container")
-        pulse.feel()
+        watch.look()
         time.sleep(POLL)
+    return None
 
 
 def _ended_by(engine: Engine, container: Any, state: Mapping[str, Any]) -> Cause:  # noqa: ANN401

@@ -19,12 +19,14 @@ class Output:
         self._left = cap
         self._dropped = 0
         self._rest = b""
+        self.begun = False
         self.last_line = ""
 
     def write(self, data: bytes) -> None:
         """Take a piece of output, which may end in the middle of a line."""
         if self._file.closed:  # a stream that outlives its reader
             return
+        self.begun = True
         kept = data[: self._left]
         self._left -= len(kept)
         self._dropped += len(data) - len(kept)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 
 import engines
@@ -21,10 +22,12 @@ from matrix.definition import Suite
 from matrix.engines import connection, containers, labels
 from matrix.engines.connection import EngineLost
 from matrix.engines.orders import Limits, Order
-from matrix.execution import identity
+from matrix.execution import Site, carry_out
+from matrix.identity import identity
 from matrix.plan import Job, SuiteRun
 from matrix.process import Stopped
 from matrix.records import read_probe, read_suite
+from matrix.store import Store
 
 MIB = 1 << 20
 CELL = Cell(torch=engines.TORCH, variant="cpu", python="3.11", device="cpu")
@@ -347,6 +350,44 @@ def test_ended_through_the_engine_by_someone_else(world, engine, how):
     timer.join()
 
 
+def test_a_suite_that_finished_is_kept_when_the_next_one_loses_its_container(
+    world, engine, tmp_path
+):
+    world.write("def test_a(): pass")
+    quick = world.suite(name="quick")
+    slow = world.suite(name="slow", command=("python", "-c", "import time; time.sleep(60)"))
+    job = world.job(quick)
+    runs = [replace(job.suites[0], suite=suite) for suite in (quick, slow)]
+    killer = threading.Timer(3, lambda: None)
+
+    class Watcher:
+        def __getattr__(self, _name):
+            return lambda *_: None
+
+        def stage(self, key, text):
+            if key.endswith("slow") and text == "tests":
+                nonlocal killer
+                killer = threading.Timer(2, kill)
+                killer.start()
+
+    def kill():
+        mine = {"label": f"{labels.OWNER}={OWNER}"}
+        for container in engine.client.containers.list(filters=mine):
+            container.kill()
+
+    (tmp_path / "run1").mkdir()
+    site = Site(backend=world.backend(), bundle=Store(tmp_path / "results").create({}),
+                turn=lambda _exclusive: nullcontext(), watcher=Watcher(),
+                work=tmp_path / "run1")  # fmt: skip
+    entries = carry_out(replace(job, suites=tuple(runs)), site)
+    killer.join()
+    assert [(e.suite, e.verdict, dict(e.counts)) for e in entries] == [
+        ("quick", "", {"pass": 1}), ("slow", "infra", {"infra": 1}),
+    ]  # fmt: skip
+    assert [e.provision for e in entries] == ["built", "built"]
+    assert len(Store(tmp_path / "results").runs()[-1].entries) == 2
+
+
 @pytest.mark.parametrize(
     ("access", "verdict", "reason"),
     [
@@ -372,6 +413,18 @@ def test_devices_that_an_engine_cannot_give_are_no_failure(world, access, verdic
     got = world.refused()
     assert got[0] == verdict
     assert got[1].startswith(reason)
+
+
+def test_a_flood_of_output_neither_ends_the_following_nor_outlives_it(engine, image, tmp_path):
+    """An engine that rotates the log ends the stream; the container goes on."""
+    code = "import time; t = time.time()\nwhile time.time() < t + 2: print('x' * 99)\n"
+    end = follow(engine, order(image, "/opt/venv/bin/python", "-c", f"{code}exit(3)"), tmp_path)
+    assert (end.code, end.cause) == (3, "")
+    assert (tmp_path / "x.log").stat().st_size < 11 * MIB
+    clock = time.monotonic()
+    what = order(image, "/opt/venv/bin/python", "-c", "while True: print('x' * 99)")
+    assert follow(engine, what, tmp_path, timeout=2).cause == "timeout"
+    assert time.monotonic() - clock < 8
 
 
 def test_an_image_that_is_gone(world):
@@ -498,10 +551,10 @@ def test_an_engine_that_was_restarted_meanwhile(own, tmp_path, monkeypatch, how)
     """When we ask, it is there again; a container that ends when it is asked to has status 0."""
     settled = containers._settled
 
-    def slow(engine, container, pulse):
+    def slow(engine, container, watch):
         own.start()
         own.connect().close()
-        return settled(engine, container, pulse)
+        return settled(engine, container, watch)
 
     monkeypatch.setattr(containers, "_settled", slow)
     obeys = ("/bin/sh", "-c", "trap 'exit 0' TERM; while :; do /bin/sleep 0.1; done")

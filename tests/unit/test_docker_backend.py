@@ -337,6 +337,13 @@ def test_a_command_travels_with_what_it_names(tmp_path):
     assert got.cwd == SUITE, "its arguments are relative to the matrix file"
 
 
+def test_a_command_without_files_has_its_folder_all_the_same(world):
+    world.left = {"outcomes.jsonl": ""}
+    order = world.run(Suite(name="m", folder=world.tmp, command=("python", "-V")))
+    assert members(order.files["/suite"]) == {}
+    assert json.loads((world.out / "job.json").read_text())["cwd"] == "/suite"
+
+
 def test_a_source_archive_travels_whole(tmp_path):
     write(tmp_path, "tests/test_a.py", "lib/x.py")
     suite = Suite(name="m", source="x==1", tests=(Path("tests"),))

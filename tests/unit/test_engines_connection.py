@@ -116,10 +116,17 @@ def test_no_engine(monkeypatch, error, said):
     assert caught.value.exit_code == 4
 
 
+@pytest.mark.parametrize("answer", [{}, [], "Not a Docker engine"])
+def test_something_else_that_listens_there(made, monkeypatch, answer):
+    api = SimpleNamespace(version=lambda **_options: answer)
+    monkeypatch.setattr(docker, "DockerClient", lambda **_: SimpleNamespace(api=api, close=list))
+    with pytest.raises(NoEngine, match="no Docker engine answers at `tcp://h:80`: "):
+        connect("tcp://h:80", {})
+
+
 LOSSES = [
     pytest.param(requests.ConnectionError("refused"), "went away: refused", id="refused"),
     pytest.param(requests.exceptions.ChunkedEncodingError("ended"), "went away: ended", id="cut"),
-    pytest.param(docker.errors.DockerException("no version"), "went away: no version", id="sdk"),
     pytest.param(ConnectionResetError("reset"), "went away: reset", id="reset"),
     pytest.param(requests.ReadTimeout("t"),
                  "does not answer any more (it hangs, or its machine does)", id="timeout"),

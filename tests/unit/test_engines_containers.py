@@ -247,6 +247,24 @@ def test_a_container_that_was_removed(end):
         end(container)
 
 
+def test_a_log_that_ends_before_its_container_is_taken_up_again(end, monkeypatch, tmp_path):
+    """Engines end it when they rotate their log."""
+    monkeypatch.setattr(containers, "SETTLE", 0.05)
+    container, asked = Container([b"x\n"]), []
+    state = container.attrs["State"]
+    state["Running"] = True
+
+    def logs(**options):
+        asked.append(options["tail"])
+        state["Running"] = len(asked) < 3
+        return iter([b"x\n"])
+
+    container.logs = logs
+    assert end(container).code == 0
+    assert asked == ["all", 0, 0]
+    assert (tmp_path / "log").read_text() == "x\n" * 3
+
+
 def test_a_deadline_is_remembered(end):
     """A status of 137 alone could be anything."""
     container = Container(runs=True)
