@@ -16,7 +16,7 @@ from matrix.engines.archives import Caps, Extracted, extract
 from matrix.engines.connection import Engine, EngineLost, Pulse
 from matrix.engines.orders import Order, settings
 from matrix.engines.output import Output
-from matrix.engines.refusals import explain
+from matrix.engines.refusals import StartRefused, explain
 from matrix.process import Stopped
 
 POLL = 0.1

@@ -306,6 +306,15 @@ def test_one_that_does_not_start_is_removed():
     assert container.calls[-1] == "remove {'v': True, 'force': True}"
 
 
+def test_an_engine_that_is_too_old():
+    """The SDK refuses by itself what an old engine does not know."""
+    container = Container()
+    container.error = docker.errors.InvalidVersion("no device_requests")
+    with pytest.raises(StartRefused) as caught, started(engine_of(container), order()):
+        pass
+    assert caught.value.reason == "the engine cannot do this: no device_requests"
+
+
 def test_from_a_lost_engine_nothing_is_removed():
     """It would only wait for it once more; labels tell later what is left."""
     container = Container()
