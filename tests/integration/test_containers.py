@@ -377,7 +377,7 @@ def test_a_suite_that_finished_is_kept_when_the_next_one_loses_its_container(
 
     (tmp_path / "run1").mkdir()
     site = Site(backend=world.backend(), bundle=Store(tmp_path / "results").create({}),
-                turn=lambda _exclusive: nullcontext(), watcher=Watcher(),
+                turn=lambda *_: nullcontext(()), watcher=Watcher(),
                 work=tmp_path / "run1")  # fmt: skip
     entries = carry_out(replace(job, suites=tuple(runs)), site)
     killer.join()
