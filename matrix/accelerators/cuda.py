@@ -75,6 +75,10 @@ _REFUSALS: tuple[Refusal, ...] = (
         "the engine's machine has no GPU {what}: compare `nvidia-smi -L` there with "
         "`python -m matrix runners`",
     ),
+    Refusal(
+        r"(?P<what>nvidia-container-cli: [^\n]{1,200})",
+        "the toolkit gives no GPU ({what}); see that `nvidia-smi` works on the engine's machine",
+    ),
 )
 
 

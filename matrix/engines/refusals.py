@@ -7,6 +7,8 @@ import re
 
 from docker.errors import APIError
 
+from matrix.accelerators import ACCELERATORS
+
 
 class StartRefused(Exception):  # noqa: N818  it carries a verdict
     """The engine did not start a container; never evidence about what would have run in it."""
@@ -17,87 +19,51 @@ class StartRefused(Exception):  # noqa: N818  it carries a verdict
         self.reason = reason
 
 
-_REFUSALS: tuple[tuple[str, str, str], ...] = (
+# settings or machines at fault: (pattern, sentence)
+_FAULTS: tuple[tuple[str, str], ...] = (
     (
-        r'could not select device driver "cdi"',
-        "no-runner",
-        "this engine gives no devices by CDI; it needs version 28, or 25 with the feature `cdi` on",
-    ),
-    (
-        r"unresolvable CDI devices (?P<what>\S+)",
-        "no-runner",
-        (
-            "the engine's machine has no CDI device `{what}`; `nvidia-ctk cdi generate` or "
-            "`amd-ctk cdi generate` describes its GPUs there"
-        ),
-    ),
-    (
-        r'could not select device driver "(?P<what>[^"]*)" with capabilities',
-        "no-runner",
-        (
-            "the engine cannot give GPUs to containers; install the NVIDIA container toolkit on "
-            "its machine, or name device nodes and the driver's folder in the runner's settings"
-        ),
-    ),
-    (
-        r"(?:unknown or invalid runtime name:|Unknown runtime specified) (?P<what>\S+)",
-        "no-runner",
-        "the engine has no runtime `{what}`; `nvidia-ctk runtime configure` adds NVIDIA's",
-    ),
-    (
-        r"(?P<what>nvidia-container-cli: [^\n]{1,200})",
-        "no-runner",
-        (
-            "NVIDIA's toolkit gives no GPU ({what}); see that `nvidia-smi` works on the engine's "
-            "machine"
-        ),
-    ),
-    (
-        r'gathering device information while adding custom device "(?P<what>[^"]+)"',
-        "no-runner",
-        (
-            "the engine's machine has no device `{what}`; load the driver, or correct the runner's "
-            "settings"
-        ),
-    ),
-    (
-        r"Unable to find group (?P<what>\S+?):",
-        "infra",
-        (
-            "the image has no group `{what}`; give its number on the engine's machine "
-            "(`getent group {what}`) in the runner's settings"
-        ),
+        r"unable to find group (?P<what>\S+?):",
+        "the image has no group `{what}`; give its number on the engine's machine "
+        "(`getent group {what}`) in the runner's settings",
     ),
     (
         r"No such image: (?P<what>\S+)",
-        "infra",
         "the image `{what}` is not on the engine any more; run again, which makes it again",
     ),
     (
         r"bind source path does not exist: (?P<what>\S+)",
-        "infra",
-        (
-            "the engine's machine has no `{what}`; what is mounted must lie there, so use an "
-            "engine of this machine"
-        ),
+        "the engine's machine has no `{what}`; what is mounted must lie there, so use an engine of "
+        "this machine",
+    ),
+    (
+        r'exec: "docker-init"',
+        "the engine's machine has no `docker-init`; install it beside dockerd (it is `tini-static` "
+        "of Debian's package `tini`)",
     ),
     (
         r'exec: "(?P<what>[^"]+)"|exec (?P<path>\S+) failed: No such file',
-        "infra",
-        (
-            "the image has no `{what}` that runs; for a mounted interpreter it needs the libraries "
-            "that the interpreter was built with"
-        ),
+        "the image has no `{what}` that runs; for a mounted interpreter it needs the libraries "
+        "that the interpreter was built with",
     ),
     (
         r"Requested CPUs are not available",
-        "infra",
         "the engine may not use the processors that were asked for; give fewer slots",
     ),
     (
         r"(?P<what>no space left on device)",
-        "infra",
         "the engine's disk is full; `docker system df` says of what",
+    ),
+)
+# devices that no vendor's module knows
+_DEVICES: tuple[tuple[str, str], ...] = (
+    (
+        r"(?:unknown or invalid runtime name:|Unknown runtime specified) (?P<what>\S+)",
+        "the engine has no runtime `{what}`; correct the runner's settings",
+    ),
+    (
+        r'gathering device information while adding custom device "(?P<what>[^"]+)"',
+        "the engine's machine has no device `{what}`; load the driver, or correct the runner's "
+        "settings",
     ),
 )
 
@@ -105,9 +71,17 @@ _REFUSALS: tuple[tuple[str, str, str], ...] = (
 def explain(error: APIError) -> StartRefused:
     """The refusal that an engine's error is; one that nobody knows yet is given as it is."""
     text = " ".join(str(error.explanation or error).split())
-    for pattern, verdict, sentence in _REFUSALS:
+    if sentence := _first(_FAULTS, text):
+        return StartRefused("infra", sentence)
+    told = (accelerator.explain_refusal(text) for accelerator in ACCELERATORS.values())
+    if sentence := next(filter(None, told), None) or _first(_DEVICES, text):
+        return StartRefused("no-runner", sentence)
+    return StartRefused("infra", f"the engine did not start the container: {text[:300]}")
+
+
+def _first(table: tuple[tuple[str, str], ...], text: str) -> str | None:
+    for pattern, sentence in table:
         if found := re.search(pattern, text, re.IGNORECASE):
             groups = found.groupdict()
-            what = groups.get("what") or groups.get("path") or ""
-            return StartRefused(verdict, sentence.format(what=what))
-    return StartRefused("infra", f"the engine did not start the container: {text[:300]}")
+            return sentence.format(what=groups.get("what") or groups.get("path") or "")
+    return None

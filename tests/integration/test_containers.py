@@ -394,7 +394,7 @@ def test_a_suite_that_finished_is_kept_when_the_next_one_loses_its_container(
     [
         pytest.param(
             DeviceAccess(device_requests=({"driver": "none", "capabilities": [["gpu"]]},)),
-            "no-runner", "the engine cannot give GPUs to containers; ", id="gpu",
+            "no-runner", "the engine has no NVIDIA container toolkit: ", id="gpu",
         ),
         pytest.param(DeviceAccess(runtime="none-such"), "no-runner",
                      "the engine has no runtime `none-such`; ", id="runtime"),
