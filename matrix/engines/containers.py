@@ -40,7 +40,7 @@ class End:
 def started(engine: Engine, order: Order) -> Iterator[Any]:
     """Make a container, put its files in, start it, and remove it whatever happens.
 
-    Raises `StartRefused` and `EngineLost`; one that a lost engine keeps is reaped by its labels.
+    Raises `StartRefused` and `EngineLost`; what a lost engine keeps is reaped by its labels.
     """
     container = None
     try:
@@ -56,17 +56,16 @@ def started(engine: Engine, order: Order) -> Iterator[Any]:
             except DockerException as error:  # it is too old for what is asked
                 raise StartRefused("infra", f"the engine cannot do this: {error}") from error
         yield container
-    except EngineLost:
-        container = None
-        raise
     finally:
         if container is not None:
-            _remove(engine, container)
+            _remove(engine, container.id)
 
 
-def _remove(engine: Engine, container: Any) -> None:  # noqa: ANN401  the SDK has no types
+def _remove(engine: Engine, container: str) -> None:
+    """Remove a container, also from an engine that was lost: it may be back, and run it on."""
     with suppress(APIError, EngineLost), engine.errors():
-        container.remove(v=True, force=True)
+        engine.check()
+        engine.client.api.remove_container(container, v=True, force=True)
 
 
 def follow(

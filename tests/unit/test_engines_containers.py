@@ -180,7 +180,7 @@ class Container:
         if self.error:
             raise self.error
 
-    def remove(self, **options):
+    def remove(self, _id, **options):
         self.calls.append(f"remove {options}")
 
 
@@ -188,6 +188,7 @@ def engine_of(container):
     client = SimpleNamespace(
         events=lambda **_options: container.events,
         containers=SimpleNamespace(create=lambda **_options: container),
+        api=SimpleNamespace(remove_container=container.remove),
     )
     heart = SimpleNamespace(
         ping=lambda: None, api=SimpleNamespace(kill=lambda _i: container.kill())
@@ -319,12 +320,29 @@ def test_an_engine_that_is_too_old():
     assert caught.value.reason == "the engine cannot do this: no device_requests"
 
 
-def test_from_a_lost_engine_nothing_is_removed():
-    """It would only wait for it once more; labels tell later what is left."""
+def test_an_engine_that_is_back_does_not_run_a_lost_container_on(tmp_path):
+    """Its work is done elsewhere by then, maybe on the same GPU."""
     container = Container()
-    container.error = ConnectionResetError("reset")
-    with pytest.raises(EngineLost), started(engine_of(container), order()):
-        pass
+    engine = engine_of(container)
+    with pytest.raises(EngineLost), started(engine, order()):
+        raise EngineLost("two pings were late")
+    assert container.calls == ["start", "remove {'v': True, 'force': True}"]
+
+
+def test_nobody_waits_for_a_lost_engine_once_more():
+    def refuse():
+        raise ConnectionRefusedError("refused")
+
+    container = Container()
+    engine = engine_of(container)
+
+    def lose():
+        with started(engine, order()):
+            engine.heart.ping = refuse
+            raise EngineLost("it went away")
+
+    with pytest.raises(EngineLost):
+        lose()
     assert container.calls == ["start"]
 
 
