@@ -13,6 +13,9 @@ WORKDIR /wheels/torch
 WORKDIR /wheels/tools
 
 FROM ${BASE} AS install
+# this builder keeps a stage as an image without a name: pruning knows it by these
+LABEL torch-matrix="1" \
+      torch-matrix.stage="install"
 COPY --from=tools / /run/build/
 
 # arguments, not ENV: they steer this build and stay out of the image

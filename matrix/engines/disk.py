@@ -61,7 +61,7 @@ def prune(client: docker.DockerClient, run_id: str) -> list[str]:
     removed = []
     for image in client.api.images(filters={"label": f"{LABEL}=1"}):
         labels = image.get("Labels") or {}
-        ours = RUN_LABEL in labels or f"{LABEL}.tools" in labels
+        ours = not labels.keys().isdisjoint((RUN_LABEL, f"{LABEL}.tools", f"{LABEL}.stage"))
         young = time.time() - image["Created"] < YOUNG
         if ours and not young and labels.get(RUN_LABEL) != run_id and _remove(client, image):
             removed.append(f"removed image {image['Id'][7:19]}, {image['Size'] / 1e6:.0f} MB")

@@ -72,10 +72,12 @@ class World:
         self.stages, self.images = [], []
         self.definition = parse({"torch": [{"version": "2.13.0"}]}, folder / "matrix.toml")
 
-    def tools(self):
-        """The tools images of the engine."""
-        found = self.client.images.list(filters={"label": "torch-matrix.tools"})
-        return {image.id for image in found}
+    def leftovers(self):
+        """Tools and stages on the engine, newest first."""
+        marks = ("torch-matrix.tools", "torch-matrix.stage")
+        found = [i for mark in marks for i in self.client.images.list(filters={"label": mark})]
+        found.sort(key=lambda image: image.attrs["Created"], reverse=True)
+        return list(dict.fromkeys(image.id for image in found))
 
     def write(self, text):
         """Edit the test that travels with the cell."""
@@ -131,10 +133,11 @@ def world(tmp_path, client, uv_cache):
     made = World(tmp_path, client, uv_cache)
     made.torch()
     standin.make_needs(made.wheels)
-    known = made.tools()
+    known = made.leftovers()
     yield made
-    for identity in {*made.images, *(made.tools() - known)}:
-        with suppress(docker.errors.ImageNotFound):
+    # the classic builder's stages hold on to the tools: from the newest to the oldest
+    for identity in [*dict.fromkeys(made.images), *(i for i in made.leftovers() if i not in known)]:
+        with suppress(docker.errors.APIError):
             client.images.remove(identity, force=True)
 
 

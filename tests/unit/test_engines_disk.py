@@ -46,11 +46,11 @@ def test_cells_of_other_runs_and_tools_go_but_bases_and_this_run_stay():
     engine = Engine([
         image(1, run="old"), image(2, ["torch-matrix/cell:a"], run="older"), image(3, run="mine"),
         image(4, ["torch-matrix/base:py3.11-bookworm"], base="bookworm"),
-        image(5, ["torch-matrix/tools:x"], tools="1"),
+        image(5, ["torch-matrix/tools:x"], tools="1"), image(6, stage="install"),
     ])  # fmt: skip
     said = disk.prune(engine, "mine")
     assert engine.removed == [
-        f"sha256:{1:064x}", "torch-matrix/cell:a", "torch-matrix/tools:x",
+        f"sha256:{1:064x}", "torch-matrix/cell:a", "torch-matrix/tools:x", f"sha256:{6:064x}",
     ]  # fmt: skip
     assert said[0] == "removed image 000000000000, 2000 MB"
 

@@ -76,7 +76,7 @@ def test_without_buildkit_nothing_is_mounted_and_nothing_of_the_build_stays(cell
 def test_both_variants_make_the_same_cell(cell: Cell) -> None:
     """Environment, labels, account and constraints do not depend on the builder."""
     both = [instructions(rendered(cell, mounts=mounts)) for mounts in (True, False)]
-    kinds = ("ENV", "LABEL", "USER", "WORKDIR /home")
+    kinds = ("ENV", "LABEL org", "USER", "WORKDIR /home")
     kept = [{step for step in steps if step.startswith(kinds)} for steps in both]
     assert kept[0] == kept[1]
     for word in ("useradd", "constraints.txt'", "python -c 'import torch'"):
