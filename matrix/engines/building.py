@@ -7,9 +7,11 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import docker
+from docker.errors import APIError
 
 from matrix.engines.api import ApiBuilder
 from matrix.engines.builder import (
@@ -51,11 +53,13 @@ def choose(
             image = builder.build(_probe(base, mounts=builder.mounts), Listener(), PROBE_TIMEOUT)
         except (BuildRefused, StepFailed) as error:
             refusals.append(f"{builder.name}: {error}")
-        except BuildTimeout:
-            refusals.append(f"{builder.name}: nothing after {PROBE_TIMEOUT:.0f} s")
-        else:
+            continue
+        except BuildTimeout as error:  # busy is no reason to swap it for another
+            message = f"{builder.name} has not built one line within {PROBE_TIMEOUT:.0f} s"
+            raise BuildRefused(message) from error
+        with suppress(APIError):  # another process may have made and removed the same
             client.api.remove_image(image, noprune=builder.mounts)
-            return builder, tuple(refusals)
+        return builder, tuple(refusals)
     raise BuildRefused("; ".join(refusals) or f"this engine cannot be built on with {wanted}")
 
 

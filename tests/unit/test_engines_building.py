@@ -58,11 +58,18 @@ def test_the_probe_needs_what_cells_need(monkeypatch):
 
 def test_why_the_better_ones_were_not_taken_is_kept(monkeypatch):
     builder, refusals = chosen(
-        monkeypatch, Candidate(API, BuildRefused("no BuildKit")), Candidate(CLI, BuildTimeout()),
-        Candidate(CLASSIC),
+        monkeypatch, Candidate(API, BuildRefused("no BuildKit")),
+        Candidate(CLI, StepFailed("RUN", ("no buildx",), 1)), Candidate(CLASSIC),
     )  # fmt: skip
     assert builder.name == CLASSIC
-    assert refusals == ("buildkit-api: no BuildKit", "buildkit-cli: nothing after 60 s")
+    assert refusals == (
+        "buildkit-api: no BuildKit", "buildkit-cli: `RUN` ended with code 1: no buildx",
+    )  # fmt: skip
+
+
+def test_a_busy_builder_is_not_swapped_for_another(monkeypatch):
+    with pytest.raises(BuildRefused, match="buildkit-api has not built one line within 60 s"):
+        chosen(monkeypatch, Candidate(API, BuildTimeout()), Candidate(CLASSIC))
 
 
 def test_a_builder_that_the_user_names_is_the_only_one(monkeypatch):
