@@ -70,7 +70,8 @@ def settings(order: Order) -> dict[str, Any]:
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "init": True,
-        "tmpfs": {"/tmp": f"size={limits.tmp},exec,mode=1777"},  # noqa: S108  exec: kernels
+        # exec: compiled kernels; the owner, because an engine gives it the mode of the image's /tmp
+        "tmpfs": {"/tmp": f"size={limits.tmp},exec,mode=1777,uid={UID},gid={UID}"},  # noqa: S108
         "mounts": mounts,
         "mem_limit": limits.memory,
         "memswap_limit": limits.memory,

@@ -537,6 +537,13 @@ def lost(own, tmp_path, act):
     return str(caught.value), time.monotonic() - clock
 
 
+def test_a_cell_may_write_to_tmp_also_where_its_image_has_none(own, tmp_path):
+    """An engine makes the folder then, for root alone."""
+    code = "echo x > /tmp/x && exit 7"
+    with own.connect() as mine:
+        assert follow(mine, order("tiny", "/bin/sh", "-c", code), tmp_path).code == 7
+
+
 def test_an_engine_killed_in_the_middle(own, tmp_path):
     """Its log ends as that of a container that is done."""
     said, seconds = lost(own, tmp_path, lambda: own.signal(signal.SIGKILL))

@@ -42,7 +42,7 @@ def test_every_container_is_locked_in():
     assert told["pids_limit"] == 4096
     assert told["shm_size"] == 1 << 28
     assert told["cpuset_cpus"] == "2,3"
-    assert told["tmpfs"] == {"/tmp": f"size={1 << 29},exec,mode=1777"}
+    assert told["tmpfs"] == {"/tmp": f"size={1 << 29},exec,mode=1777,uid=10001,gid=10001"}
     assert told["labels"] == {"torch-matrix": "1"}
     assert not {"privileged", "cap_add", "volumes", "ports", "pid_mode", "ipc_mode"} & set(told)
 
