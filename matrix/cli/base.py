@@ -11,20 +11,19 @@ from matrix.workspace import Workspace
 
 def base_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     """Make the base image and say how it is used."""
-    import docker
-
     from matrix.engines import bases
+    from matrix.engines.connection import connect
+    from matrix.engines.tunnel import NoEngine
 
     def note(text: str) -> None:
         print(f"  {text}", file=sys.stderr, flush=True)
 
     try:
-        client = docker.from_env(environment=dict(workspace.env))
-    except docker.errors.DockerException as error:
-        where = workspace.env.get("DOCKER_HOST", "its usual socket")
-        message = f"no Docker engine answers at {where}: {error}; start one, or set $DOCKER_HOST"
-        raise errors.InfrastructureError(message) from error
-    made = bases.make(client, env=workspace.env, stop=workspace.stop, note=note)
+        engine = connect("", workspace.env)
+    except NoEngine as error:
+        raise errors.InfrastructureError(str(error)) from error
+    with engine:
+        made = bases.make(engine.client, env=workspace.env, stop=workspace.stop, note=note)
     if arguments.json:
         print_json(asdict(made))
     else:
