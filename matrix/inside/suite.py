@@ -73,6 +73,7 @@ class Suite:
         payload = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         env = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
         env.setdefault("OMP_NUM_THREADS", str(usable_cores()))
+        env.setdefault("PYTHONUNBUFFERED", "1")  # what a crashing process said must be in the log
         # Caches of other runs would hide a compiler that no longer works.
         env["TMPDIR"] = self.scratch
         env["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(self.scratch, "inductor")

@@ -450,7 +450,7 @@ def test_base_build_needs_an_engine(project):
     project.write("[[torch]]\nversion = '2.13.0'\n")
     done = project.call("base", "build", "--json", DOCKER_HOST="unix:///nowhere/docker.sock")
     assert done.returncode == 4
-    assert "no Docker engine answers at unix:///nowhere/docker.sock" in done.stderr
+    assert "no Docker engine answers at `unix:///nowhere/docker.sock`" in done.stderr
     assert json.loads(done.stdout)["error"]["code"] == 4
 
 
