@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from matrix.engines import labels
 from matrix.engines.context import Files
 
-LABEL, RUN_LABEL = "torch-matrix", "torch-matrix.run"
+LABEL, RUN_LABEL = labels.OURS, labels.RUN
 _EXIT_CODE = re.compile(r"(?:exit code|non-zero code): (\d+)")
 
 
