@@ -69,12 +69,19 @@ def make_wheel(
     return path
 
 
-def make_torch(folder: Path, version: str, variant: str = "cpu", extra: str = "") -> Path:
+def make_torch(
+    folder: Path,
+    version: str,
+    variant: str = "cpu",
+    extra: str = "",
+    requires: tuple[str, ...] = (),
+) -> Path:
     """Write a stand-in torch; the registry's default build has no local version, as on PyPI."""
-    local = f"{version}+cpu" if variant == "cpu" else version
+    local = version if variant.startswith("cu") else f"{version}+{variant}"
     cuda = f"{variant[2:-1]}.{variant[-1]}" if variant.startswith("cu") else None
-    source = _INIT.format(version=local, cuda=cuda, hip=None, extra=extra)
-    return make_wheel(folder, "torch", local, {"torch/__init__.py": source})
+    hip = variant.removeprefix("rocm") if variant.startswith("rocm") else None
+    source = _INIT.format(version=local, cuda=cuda, hip=hip, extra=extra)
+    return make_wheel(folder, "torch", local, {"torch/__init__.py": source}, requires=requires)
 
 
 def make_needs(folder: Path) -> None:

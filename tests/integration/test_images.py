@@ -16,6 +16,7 @@ import threading
 import time
 import uuid
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -170,6 +171,33 @@ def test_a_cell_becomes_an_image_that_is_the_cell(world):
     assert set(image.stages) == {"lock", "build"}
     assert (world.stages[0], world.stages[1]) == ("lock", "build")
     assert any(re.fullmatch(r"build \d+/\d+", stage) for stage in world.stages)
+
+
+@pytest.mark.parametrize(
+    ("release", "variant", "outside"),
+    [
+        pytest.param("2.13.0", "rocm7.2", (), id="bundled"),
+        pytest.param("2.14.0", "rocm7.14", ("rocm[libraries,device-all]==7.14.*",), id="outside"),
+    ],
+)
+def test_a_rocm_cell_is_built_and_stays_one(world, release, variant, outside):
+    """Something that needs any torch does not bring the newer CUDA build that is there too."""
+    standin.make_torch(world.wheels, release, variant, requires=outside)
+    standin.make_torch(world.wheels, "2.15.0", "cu132")
+    standin.make_wheel(world.wheels, "rocm", "7.14.0", {"rocm/__init__.py": ""})
+    standin.make_wheel(
+        world.wheels, "wants-torch", "1.0", {"wants_torch.py": ""}, requires=("torch",)
+    )
+    cell = Cell(torch=release, variant=variant, python="3.11", device="rocm")
+    job = replace(world.job(requirements=("wants-torch",)), cell=cell)
+    image, out = world.make(job, world.maker(MATRIX_IMAGE_ROCM=BASE))
+    code = "import torch, wants_torch; print(torch.__version__, torch.version.hip)"
+    told = f"{release}+{variant} {variant.removeprefix('rocm')}\n"
+    assert world.inside(image, "python", "-c", code) == told
+    assert "ROCm" in (out / "Dockerfile").read_text()
+    assert ("rocm==7.14.0" in image.lock) == bool(outside)
+    kept = world.inside(image, "cat", "/opt/constraints.txt").splitlines()
+    assert kept == [f"torch=={release}+{variant}", *(["rocm==7.14.*"] if outside else [])]
 
 
 def test_what_steers_a_build_is_no_part_of_the_image(world):
