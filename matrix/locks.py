@@ -170,7 +170,7 @@ def failure(what: str, done: Completed) -> tuple[str, str]:
     reason = " ".join(line for line in lines if line and not line.startswith("+ "))[:600]
     if done.timed_out:
         return "infra", f"to {what} took more than {done.seconds:.0f} s"
-    if done.code == NETWORK_FAILED or "os error 28" in done.output:
+    if done.code == NETWORK_FAILED or re.search(r"os error 28|network timeout", done.output):
         return "infra", f"cannot {what}: {reason}"
     return "uninstallable", reason.removeprefix("error: ")
 

@@ -4,7 +4,7 @@ cells × inventory × what the store knows → `Plan`
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -125,15 +125,15 @@ def recipe(
     cell: Cell,
     suite: Suite,
     backend: str,
-    runners: Sequence[RunnerInfo],
+    inventory: Inventory,
     waivers: Sequence[Waiver] = (),
     origin: str = "",
 ) -> str:
     """Hashes of all that is known before planning; they decide whether a result is fresh.
 
-    One for each of `PARTS`, so that it can be said what changed. `runners` are those that may
-    take it. `origin` is what an environment comes from beside its pins: a rendered Dockerfile, an
-    interpreter with its packages, a recording.
+    One for each of `PARTS`, so that it can be said what changed. `origin` is what an environment
+    comes from beside its pins: a rendered Dockerfile, an interpreter with its packages, a
+    recording.
     """
     if suite.name in BUILTIN_SUITES:
         sources = [resources.tree_hash(resources.suite_tests(suite.name))]
@@ -141,7 +141,7 @@ def recipe(
         sources = [tracked.tree_hash(path) for path in _sources(suite)]
     settings = (suite.command, suite.companions, suite.pytest_args, sorted(suite.env.items()),
                 suite.timeout, suite.test_timeout, suite.exclusive,
-                sorted({item for runner in runners for item in runner.env.items()}))  # fmt: skip
+                inventory.settings)  # fmt: skip
     parts: Mapping[Part, object] = {
         "environment": (cell.id, cell.device, backend, origin, requirements_of(cell, (suite,))),
         "tests": (suite.source, [str(test) for test in suite.tests if suite.source], sources),
@@ -165,8 +165,7 @@ def _sources(suite: Suite) -> tuple[Path, ...]:
     if suite.source:
         return ()
     if suite.command:
-        named = (suite.folder / part for part in suite.command)
-        return tuple(path for path in named if path.is_file())
+        return tuple(dict.fromkeys(_named(suite)))
     folders = tuple(path if path.is_dir() else path.parent for path in suite.tests)
     above = {
         parent / "conftest.py"
@@ -175,6 +174,17 @@ def _sources(suite: Suite) -> tuple[Path, ...]:
         if parent.is_relative_to(suite.folder)
     }
     return (*dict.fromkeys(folders), *sorted(path for path in above if path.is_file()))
+
+
+def _named(suite: Suite) -> Iterator[Path]:
+    """What a command names in its folder, and what such a script may import from beside it."""
+    for path in (suite.folder / part for part in suite.command):
+        if path.is_dir() and path != suite.folder:
+            yield path
+        elif path.is_file() and path.parent != suite.folder:
+            yield path.parent
+        elif path.is_file():
+            yield from sorted(path.parent.glob(f"*{path.suffix}"))
 
 
 def make_plan(
@@ -205,7 +215,7 @@ def make_plan(
             runs = []
             come_from = origin(cell, tuple(shared))
             for suite in shared:
-                wanted = recipe(cell, suite, backend, takers, own, come_from)
+                wanted = recipe(cell, suite, backend, inventory, own, come_from)
                 entry = known.get((cell.id, execution, suite.name))
                 why = _why(entry, suite, wanted, rerun, refused)
                 if not why and entry:

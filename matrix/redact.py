@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 TEXTS = {".json", ".jsonl", ".log", ".lock"}
 MAX_BYTES = 64 * 1024 * 1024
@@ -17,14 +18,18 @@ class Redactor:
     names: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, paths: Mapping[str, Path], indexes: Iterable[str]) -> "Redactor":
-        """Names for paths by label, and one for every place packages come from; longest first."""
+    def of(
+        cls, paths: Mapping[str, Path], indexes: Iterable[str], engines: Iterable[str] = ()
+    ) -> "Redactor":
+        """Names for paths by label, for places packages come from, for engines; longest first."""
         names: dict[str, str] = {}
         for label, path in paths.items():
             if len(path.parts) > 1:
                 names.setdefault(str(path), f"<{label}>")
         for place in indexes:
             names.setdefault(place, "<index>")
+        for engine in engines:
+            names.setdefault(engine, "<engine>")
         return cls(names=tuple(sorted(names.items(), key=lambda pair: -len(pair[0]))))
 
     def also(self, label: str, path: Path) -> "Redactor":
@@ -39,10 +44,22 @@ class Redactor:
             text = text.replace(found, name)
         return _CREDENTIALS.sub("***@", text)
 
+    def data(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """The same for all texts in what is to become JSON."""
+        return {key: self._data(item) for key, item in value.items()}
+
+    def _data(self, value: object) -> object:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return self.data(value)
+        return [self._data(item) for item in value] if isinstance(value, list | tuple) else value
+
     def clean(self, folder: Path) -> None:
         """Rewrite the text artefacts of a suite, where they name this machine."""
         for path in folder.iterdir():
-            if path.suffix in TEXTS and path.is_file() and not path.is_symlink():
+            named = path.suffix in TEXTS or path.name == "Dockerfile"
+            if named and path.is_file() and not path.is_symlink():
                 with path.open("rb") as stream:  # no more than is ever read of it
                     before = stream.read(MAX_BYTES).decode("utf-8", "surrogateescape")
                 after = self.text(before)

@@ -63,6 +63,17 @@ class Inventory:
     """All runners of this run."""
 
     runners: tuple[RunnerInfo, ...]
+    silent: tuple[RunnerInfo, ...] = ()
+    """Those whose engine did not answer."""
+
+    @property
+    def settings(self) -> str:
+        """What the runners' settings may change in results, whether or not they answer today."""
+        told = {
+            repr((sorted(r.env.items()), r.settings and (r.settings.memory, r.settings.access)))
+            for r in (*self.runners, *self.silent)
+        }
+        return repr(sorted(told))
 
     @property
     def local(self) -> RunnerInfo:

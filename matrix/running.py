@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from matrix import judge, leases, resources, scratch
 from matrix.backends import Context
@@ -40,11 +41,12 @@ def run_plan(plan: Plan, workspace: Workspace, setup: Setup, watcher: Watcher) -
     """
     store = workspace.store
     before = {entry.key: entry for entry in store.baselines()}
-    bundle = store.create({"file": workspace.file.name, **setup.as_json(), **plan.as_json()})
+    told = {"file": workspace.file.name, **setup.as_json(), **plan.as_json()}
+    bundle = store.create(_redactor(workspace).data(told))
     started = utc_now()
     with scratch.folder(store, bundle.id) as work:
         _lay_out(work / "payload", plan)
-        redactor = _redactor(workspace, work)
+        redactor = _redactor(workspace).also("work", work)
 
         def site(runner: RunnerInfo) -> Site:
             context = Context(
@@ -101,17 +103,19 @@ def _post(runner: RunnerInfo, site: Site) -> Post:
     )
 
 
-def _redactor(workspace: Workspace, work: Path) -> Redactor:
-    """Names for what is this machine's own: folders, interpreters, indexes."""
+def _redactor(workspace: Workspace) -> Redactor:
+    """Names for what is this machine's own: folders, interpreters, indexes, engines."""
+    engines = {workspace.env.get("DOCKER_HOST", "")}
+    engines |= {runner.docker for runner in workspace.definition.runners.values()}
+    hosts = {urlsplit(url).netloc for url in engines}
     paths = {
-        "work": work,
         "results": workspace.store.root,
         "matrix": workspace.file.absolute().parent,
         "torch-matrix": resources.PACKAGE.parent,
         "orchestrator": Path(sys.prefix),
         "home": Path(workspace.env.get("HOME") or Path.home()),
     }
-    return Redactor.of(paths, workspace.indexes.places)
+    return Redactor.of(paths, workspace.indexes.places, (engines | hosts) - {""})
 
 
 def _lay_out(payload: Path, plan: Plan) -> None:

@@ -110,7 +110,7 @@ def mounted(
 def _docker(
     workspace: Workspace, slots: int | None, *, mounted: bool = False
 ) -> tuple[Setup, dict[str, "Engine"]]:
-    from matrix.engines.connection import connect  # noqa: PLC0415  as above
+    from matrix.engines.connection import EngineLost, connect  # noqa: PLC0415  as above
     from matrix.engines.tunnel import NoEngine  # noqa: PLC0415  as above
 
     local, *others = inventory(workspace.definition, slots, workspace.env).runners
@@ -119,24 +119,27 @@ def _docker(
         chosen.insert(0, local)
     engines: dict[str, Engine] = {}
     runners: list[RunnerInfo] = []
-    silent: list[str] = []
+    silent: list[RunnerInfo] = []
+    reasons: list[str] = []
     for runner in chosen:
         try:
             engine = connect(runner.docker, _engine_env(runner, workspace.env))
-        except NoEngine as error:
-            silent.append(f"runner `{runner.name}`: {error}")
+            with engine.errors():
+                facts = EngineFacts.of(engine.client.info())
+        except (NoEngine, EngineLost) as error:
+            silent.append(runner)
+            reasons.append(f"runner `{runner.name}`: {error}")
             continue
         engines[runner.name] = engine
-        seen = runner if engine.is_local else runner.seen_by(EngineFacts.of(engine.client.info()))
-        runners.append(seen)
+        runners.append(runner if engine.is_local else runner.seen_by(facts))
     if not runners:
-        raise InfrastructureError("; ".join(silent))
+        raise InfrastructureError("; ".join(reasons))
     return Setup(
         name="docker",
         make=_containers(workspace, engines),
-        inventory=Inventory(runners=tuple(runners)),
+        inventory=Inventory(runners=tuple(runners), silent=tuple(silent)),
         origin=_dockerfile(workspace),
-        note="; ".join(silent),
+        note="; ".join(reasons),
     ), engines
 
 
@@ -165,15 +168,22 @@ def _containers(
     from docker.utils import parse_bytes  # noqa: PLC0415  as above
 
     from matrix.backends.docker import Box, DockerBackend  # noqa: PLC0415  as above
+    from matrix.engines.connection import EngineLost  # noqa: PLC0415  as above
     from matrix.engines.images import ImageMaker  # noqa: PLC0415  as above
     from matrix.engines.labels import owner_of, reap  # noqa: PLC0415  as above
 
     owner = owner_of(workspace.store.local)
 
     def make(context: Context, runner: RunnerInfo) -> Backend:
-        engine = engines[runner.name]
+        try:
+            return started(context, runner, engines[runner.name])
+        except EngineLost as lost:
+            raise InfrastructureError(f"runner `{runner.name}`: {lost}") from lost
+
+    def started(context: Context, runner: RunnerInfo, engine: "Engine") -> Backend:
         reap(engine, owner, scratch.lives(workspace.store))
-        facts = EngineFacts.of(engine.client.info())
+        with engine.errors():
+            facts = EngineFacts.of(engine.client.info())
         memory = runner.settings.memory if runner.settings else ""
         images = mounted or ImageMaker(
             engine.client,
@@ -181,7 +191,8 @@ def _containers(
             workspace.availability,
             workspace.definition,
             payload=context.payload,
-            env=context.env,
+            env={**_engine_env(runner, context.env), "DOCKER_HOST": engine.address},
+            is_local=engine.is_local,
             work=context.work,
             run_id=context.run,
             stop=context.stop,

@@ -162,10 +162,12 @@ class DockerBackend:
         spec = json.dumps(told, indent=1)
         (out / "job.json").write_text(spec, encoding="utf-8")
         command = ("-m", "matrix.inside.supervise", "--no-tether", str(OUT / "job.json"))
-        with self.cpus.share(exclusive=suite.exclusive) as cpus:
+        # a suite has its GPUs alone, not the processors: other GPUs work beside it
+        alone = suite.exclusive and job.cell.device == "cpu"
+        with self.cpus.share(exclusive=alone) as cpus:
             what = self._order(job, environment, command, cpus, spec, travelling)
             what = replace(what, env={**what.env, **suite.env})
-            if suite.exclusive:
+            if alone:
                 what = replace(what, limits=self._limits(cpus, alone=True))
             with self._container(what) as container:
                 log = out / "supervise.log"
@@ -270,7 +272,7 @@ def _took(end: End, what: Order, name: str) -> None:
         reason = (
             f"the container of {name} was stopped by the engine: someone asked it to, or it was"
         )
-        raise CellFailed("infra", f"{reason} restarted")
+        raise RunnerLost(f"{reason} restarted")
     if end.code in NOT_STARTED and "exec " in end.last_line:
         program = what.command[0]
         reason = f"`{program}` does not start in the image `{what.image}`: {end.last_line}"

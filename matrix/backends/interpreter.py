@@ -37,7 +37,8 @@ class Interpreter:
         Compile caches and temporary files are the supervisor's: fresh ones for each suite.
         """
         context = self.context
-        threads = cores() if exclusive else context.threads
+        alone = exclusive and job.cell.device == "cpu"  # GPUs work side by side
+        threads = cores() if alone else context.threads
         return {
             **cell_environment(context.env, bin_dir=environment.python.parent),
             **hidden_except(job.cell.device),

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from matrix.accelerators import Gpu
@@ -77,15 +78,19 @@ class Turns:
             with self._processors(alone):
                 yield ()
             return
+        # what is no UUID means another GPU on each machine
+        prefix = f"{self._runner.docker} " if self._runner.docker else ""
+        names = {g.uuid if g.uuid.startswith("GPU-") else f"{prefix}{g.uuid}": g for g in gpus}
         with (
-            self._processors(False),  # noqa: FBT003  one meaning, by position
+            # first what another run may have for an hour: it must not hold the processors meanwhile
             lease(
-                gpus,
+                [replace(gpu, uuid=name) for name, gpu in names.items()],
                 run=self._run,
                 stop=self._stop,
                 exclusive=alone,
                 place=self._leases,
                 on_wait=say,
             ) as held,
+            self._processors(False),  # noqa: FBT003  one meaning, by position
         ):
-            yield held
+            yield tuple(names[gpu.uuid] for gpu in held)

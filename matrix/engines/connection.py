@@ -49,10 +49,18 @@ class Engine:
         """Whether paths and processors of this machine are the engine's too."""
         return self.url.startswith("unix://")
 
+    @property
+    def address(self) -> str:
+        """Where it can be reached from here: `DOCKER_HOST` for other programs."""
+        return f"unix://{self.tunnel.socket}" if self.tunnel else self.url
+
     def check(self) -> None:
         """Raise `EngineLost` unless it answers now."""
         with self.errors():
-            _knock(self.url)
+            try:
+                _knock(self.url)
+            except OSError as error:  # an engine that was stopped takes its socket away
+                raise ConnectionError(str(error)) from error
             self.heart.ping()
 
     @contextmanager

@@ -79,6 +79,7 @@ class ImageMaker:
         work: Path,
         run_id: str,
         stop: threading.Event,
+        is_local: bool = True,
         timeout: float = BUILD_TIMEOUT,
     ) -> None:
         self._client = client
@@ -89,6 +90,7 @@ class ImageMaker:
         self._env = env
         self._work = work
         self._stop = stop
+        self._is_local = is_local
         self._timeout = timeout
         self._labels = {LABEL: "1", RUN_LABEL: run_id}
         self._guard = threading.Lock()
@@ -116,7 +118,8 @@ class ImageMaker:
         self, job: Job, folder: Path, listener: Listener, stage: Callable[[str], None]
     ) -> Image:
         base = self._base(job)
-        disk.make_room(self._client, self._labels[RUN_LABEL], self._env, listener.write)
+        if self._is_local:
+            disk.make_room(self._client, self._labels[RUN_LABEL], self._env, listener.write)
         builder = self._builder(base, listener.write)
         text = self._render(job, mounts=builder.mounts)  # refuses what a lock must not see either
         (folder / "Dockerfile").write_text(text, encoding="utf-8")

@@ -1,9 +1,9 @@
 """Labels on everything that is made on an engine, and the removal of what dead runs left there."""
 
 import functools
-import hashlib
-import socket
+import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ OURS = "torch-matrix"
 OWNER = "torch-matrix.owner"
 RUN = "torch-matrix.run"
 JOB = "torch-matrix.job"
+OWNER_FILE = "owner"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,10 +31,20 @@ class Reaped:
 def owner_of(folder: Path) -> str:
     """Whose runs these are: those of one results folder on one machine.
 
-    An engine may serve several machines and checkouts; whether a run lives is known only where
-    its lock is.
+    An engine may serve several machines and checkouts, some with the same names; whether a run
+    lives is known only where its lock is, and the owner's name lies beside it.
     """
-    return hashlib.sha256(f"{socket.gethostname()}\0{folder.resolve()}".encode()).hexdigest()[:16]
+    path = folder / OWNER_FILE
+    try:
+        return path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+        new = folder / f".{OWNER_FILE}.{secrets.token_hex(4)}"
+        new.write_text(secrets.token_hex(8), encoding="ascii")
+        with suppress(FileExistsError):  # another run was first
+            path.hardlink_to(new)
+        new.unlink()
+        return path.read_text(encoding="ascii")
 
 
 def labels(owner: str, run: str, job: str = "") -> dict[str, str]:

@@ -9,7 +9,7 @@ _DISK = re.compile(r"no space left on device|os error 28", re.IGNORECASE)
 _NETWORK = re.compile(
     r"failed to fetch|error sending request|dns error|temporary failure|could not resolve|"
     r"connection (?:refused|reset|timed out)|operation timed out|certificate|"
-    r"failed to connect|request failed",
+    r"failed to connect|request failed|failed to download|network timeout|response body",
     re.IGNORECASE,
 )
 _ABSENT = re.compile(r"no solution found|there (?:is|are) no versions? of", re.IGNORECASE)

@@ -15,14 +15,14 @@ import pytest
 
 from matrix import resources
 from matrix.accelerators import DeviceAccess, Mount
-from matrix.backends import CellFailed, Context, docker
+from matrix.backends import CellFailed, Context, RunnerLost, docker
 from matrix.backends.docker import Box, DockerBackend, Mounted
 from matrix.cells import Cell
 from matrix.definition import Suite
 from matrix.engines import connection, containers, labels
 from matrix.engines.connection import EngineLost
 from matrix.engines.orders import Limits, Order
-from matrix.execution import Site, carry_out
+from matrix.execution import Site, Unfinished, carry_out
 from matrix.identity import identity
 from matrix.plan import Job, SuiteRun
 from matrix.process import Stopped
@@ -183,8 +183,10 @@ def world(engine, image, payload, tmp_path):
             return {row.test: row.verdict for row in self.reading.rows}, out
 
         def refused(self, **more):
-            with pytest.raises(CellFailed) as caught:
+            with pytest.raises((CellFailed, RunnerLost)) as caught:
                 self.run(**more)
+            if isinstance(caught.value, RunnerLost):
+                return "runner lost", str(caught.value)
             return caught.value.verdict, caught.value.reason
 
     return World()
@@ -346,7 +348,7 @@ def test_ended_through_the_engine_by_someone_else(world, engine, how):
     timer = threading.Timer(3, act)
     timer.start()
     verdict, reason = world.refused()
-    assert verdict == "infra"
+    assert verdict == "runner lost"
     assert "someone" in reason or "removed" in reason
     timer.join()
 
@@ -380,13 +382,14 @@ def test_a_suite_that_finished_is_kept_when_the_next_one_loses_its_container(
     site = Site(backend=world.backend(), bundle=Store(tmp_path / "results").create({}),
                 turn=lambda *_: nullcontext(()), watcher=Watcher(),
                 work=tmp_path / "run1")  # fmt: skip
-    entries = carry_out(replace(job, suites=tuple(runs)), site)
+    with pytest.raises(Unfinished) as lost:
+        carry_out(replace(job, suites=tuple(runs)), site)
     killer.join()
-    assert [(e.suite, e.verdict, dict(e.counts)) for e in entries] == [
-        ("quick", "", {"pass": 1}), ("slow", "infra", {"infra": 1}),
-    ]  # fmt: skip
-    assert [e.provision for e in entries] == ["built", "built"]
-    assert len(Store(tmp_path / "results").runs()[-1].entries) == 2
+    [done] = lost.value.done
+    assert (done.suite, done.verdict, dict(done.counts)) == ("quick", "", {"pass": 1})
+    assert done.provision == "built"
+    assert [run.suite.name for run in lost.value.rest.suites] == ["slow"]
+    assert len(Store(tmp_path / "results").runs()[-1].entries) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Which backend and which runners a command gets, and what it says about that."""
 
+import contextlib
 from types import SimpleNamespace
 
 import pytest
@@ -39,7 +40,9 @@ def world(tmp_path, env, monkeypatch):
             raise NoEngine(f"no Docker engine answers at `{url}`")
         info = {"NCPU": 8, "MemTotal": 1 << 30}
         client = SimpleNamespace(info=lambda: info)
-        return SimpleNamespace(url=url, client=client, is_local=url == "")
+        return SimpleNamespace(
+            url=url, client=client, is_local=url == "", errors=contextlib.nullcontext
+        )
 
     def workspace(text=MATRIX, **env_):
         (tmp_path / "matrix.toml").write_text(text)

@@ -69,7 +69,7 @@ def job_on(device):
 def turns(tmp_path):
     devices = {"cpu": HostDevices(driver=None, names=("",)),
                "cuda": HostDevices(driver=None, names=("H200",), gpus=GPUS)}  # fmt: skip
-    runner = SimpleNamespace(devices=devices)
+    runner = SimpleNamespace(devices=devices, docker="")
     return Turns(runner, run="r", leases=tmp_path / "leases", stop=threading.Event())
 
 
