@@ -1,7 +1,6 @@
 """What is reaped: what this owner's dead runs left, and nothing else."""
 
 import re
-
 from types import SimpleNamespace
 
 import docker

@@ -15,6 +15,7 @@ from matrix.store import Entry
 
 CPU = HostDevices(driver=None, names=("CPU",))
 RUNNER = RunnerInfo(name="local", devices={"cpu": CPU}, slots=2, cores=2, env={})
+HERE = Inventory(runners=(RUNNER,))
 CELL = Cell(torch="2.6.0", variant="cpu", python="3.11", device="cpu")
 GPU = Cell(torch="2.6.0", variant="cu126", python="3.11", device="cuda")
 MINE = Suite(name="mine", command=("true",))
@@ -30,7 +31,7 @@ def plan(*cells, suites=(MINE,), known=None, runner=RUNNER, **more):
 
 def entry(**more):
     fields = {"run": "r1", "cell": CELL.id, "execution": "venv-cpu", "suite": "mine",
-              "recipe": recipe(CELL, MINE, "venv", Inventory(runners=(RUNNER,))), "counts": {"pass": 1}}  # fmt: skip
+              "recipe": recipe(CELL, MINE, "venv", HERE), "counts": {"pass": 1}}  # fmt: skip
     return {KEY: Entry(**{**fields, **more})}
 
 
@@ -51,7 +52,7 @@ def test_what_has_todays_recipe_is_fresh():
     ("known", "more", "why"),
     [
         pytest.param(entry(recipe="old"), {}, "stale: recipe changed since r1", id="stale"),
-        pytest.param(entry(recipe=recipe(CELL, replace(MINE, timeout=1.0), "host", Inventory(runners=(RUNNER,)))), {},
+        pytest.param(entry(recipe=recipe(CELL, replace(MINE, timeout=1.0), "host", HERE)), {},
                      "stale: environment, settings changed since r1", id="stale-in-parts"),
         pytest.param(entry(), {"rerun": "all"}, "asked for", id="all"),
         pytest.param(entry(counts={"fail": 1}), {"rerun": "failed"}, "failed last time",
@@ -94,7 +95,7 @@ def test_a_cell_without_a_device_is_planned_as_no_runner():
 
 def test_a_cell_known_to_have_no_runner_is_fresh():
     known = Entry(run="r1", cell=GPU.id, execution="venv-cuda", suite="mine", verdict="no-runner",
-                  recipe=recipe(GPU, MINE, "venv", Inventory(runners=(RUNNER,))))  # fmt: skip
+                  recipe=recipe(GPU, MINE, "venv", HERE))  # fmt: skip
     made = plan(GPU, known={known.key: known})
     assert (made.jobs, len(made.fresh)) == ((), 1)
 
@@ -155,7 +156,7 @@ def test_a_recipe_holds_all_that_is_known_before():
 
     def changed(cell=CELL, suite=MINE, backend="venv", runner=RUNNER, origin=""):
         return recipe(cell, suite, backend, Inventory(runners=(runner,)), (), origin) != recipe(
-            CELL, MINE, "venv", Inventory(runners=(RUNNER,))
+            CELL, MINE, "venv", HERE
         )
 
     assert not changed()
@@ -176,14 +177,14 @@ def test_a_recipe_holds_all_that_is_known_before():
 def test_an_edited_test_changes_the_recipe(tmp_path):
     (tmp_path / "test_a.py").write_text("def test(): pass\n")
     suite = Suite(name="mine", tests=(tmp_path,))
-    before = recipe(CELL, suite, "venv", Inventory(runners=(RUNNER,)))
+    before = recipe(CELL, suite, "venv", HERE)
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / "__pycache__" / "x.pyc").touch()
     tracked.tree_hash.cache_clear()
-    assert recipe(CELL, suite, "venv", Inventory(runners=(RUNNER,))) == before
+    assert recipe(CELL, suite, "venv", HERE) == before
     (tmp_path / "test_a.py").write_text("def test(): assert 1\n")
     tracked.tree_hash.cache_clear()
-    assert recipe(CELL, suite, "venv", Inventory(runners=(RUNNER,))) != before
+    assert recipe(CELL, suite, "venv", HERE) != before
 
 
 def test_a_plan_says_all_of_it_as_json():
