@@ -143,6 +143,15 @@ def test_all_that_the_sdk_raises_where_no_engine_is(error, said):
     assert str(caught.value) == f"the engine at `tcp://x:1` {said}"
 
 
+def test_an_engine_that_was_stopped_took_its_socket_away(tmp_path, monkeypatch):
+    def knock(_url):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(connection, "_knock", knock)
+    with pytest.raises(EngineLost, match=r"went away: .*No such file"):
+        Engine(f"unix://{tmp_path}/s", Client(), Client()).check()
+
+
 def test_an_engine_that_refuses_is_there():
     response = SimpleNamespace(status_code=500, reason="", url="")
     error = docker.errors.APIError("no", response=response)

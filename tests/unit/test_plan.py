@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from matrix import tracked
-from matrix.accelerators import HostDevices
+from matrix.accelerators import AccessSettings, HostDevices
 from matrix.cells import Cell
-from matrix.definition import Suite
+from matrix.definition import Runner, Suite
 from matrix.plan import make_plan, recipe
 from matrix.runners import Inventory, RunnerInfo
 from matrix.store import Entry
@@ -16,6 +16,7 @@ from matrix.store import Entry
 CPU = HostDevices(driver=None, names=("CPU",))
 RUNNER = RunnerInfo(name="local", devices={"cpu": CPU}, slots=2, cores=2, env={})
 HERE = Inventory(runners=(RUNNER,))
+CDI = AccessSettings(gpu="cdi")
 CELL = Cell(torch="2.6.0", variant="cpu", python="3.11", device="cpu")
 GPU = Cell(torch="2.6.0", variant="cu126", python="3.11", device="cuda")
 MINE = Suite(name="mine", command=("true",))
@@ -166,12 +167,47 @@ def test_a_recipe_holds_all_that_is_known_before():
     assert changed(backend="host")
     assert changed(origin="another interpreter, or other packages in it")
     assert changed(runner=replace(RUNNER, env={"A": "1"}))
+    settings = Runner(name="local")
+    assert changed(runner=replace(RUNNER, settings=replace(settings, memory="8g")))
+    assert changed(runner=replace(RUNNER, settings=replace(settings, access=CDI)))
     assert changed(suite=replace(MINE, command=("false",)))
     assert changed(suite=replace(MINE, requirements=("einops",)))
     assert changed(suite=replace(MINE, env={"A": "1"}))
     assert changed(suite=replace(MINE, timeout=1.0))
     assert changed(suite=replace(MINE, companions=("a",)))
     assert changed(suite=replace(MINE, command=(), source="a==1", tests=(Path("t"),)))
+
+
+def test_a_runner_that_does_not_answer_tonight_makes_nothing_stale():
+    far = replace(RUNNER, name="far", env={"A": "1"})
+    before = recipe(CELL, MINE, "docker", Inventory(runners=(RUNNER, far)))
+    assert recipe(CELL, MINE, "docker", Inventory(runners=(RUNNER,), silent=(far,))) == before
+    assert recipe(CELL, MINE, "docker", HERE) != before
+
+
+@pytest.mark.parametrize(
+    ("command", "edited"),
+    [
+        pytest.param(("python", "run.py"), "helper.py", id="beside-the-script"),
+        pytest.param(("python", "bench/run.py"), "bench/helper.py", id="in-its-folder"),
+        pytest.param(("python", "-m", "pytest", "bench"), "bench/helper.py", id="a-named-folder"),
+    ],
+)
+def test_what_a_command_may_import_is_part_of_its_recipe(tmp_path, command, edited):
+    (tmp_path / "bench").mkdir()
+    for name in ("run.py", "helper.py", "bench/run.py", "bench/helper.py", "notes.txt"):
+        (tmp_path / name).write_text("a = 1\n")
+    suite = Suite(name="mine", folder=tmp_path, command=command)
+
+    def now():
+        tracked.tree_hash.cache_clear()
+        return recipe(CELL, suite, "venv", HERE)
+
+    before = now()
+    (tmp_path / "notes.txt").write_text("later")
+    assert now() == before
+    (tmp_path / edited).write_text("a = 2\n")
+    assert now() != before
 
 
 def test_an_edited_test_changes_the_recipe(tmp_path):

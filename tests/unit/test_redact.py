@@ -43,6 +43,21 @@ def test_the_interpreter_of_a_job_is_named_too():
     )
 
 
+def test_engines_of_a_plan_are_named_by_what_they_are():
+    here = Redactor.of({}, (), {"ssh://ci@gpu-host", "ci@gpu-host"})
+    told = {"note": "no engine at `ssh://ci@gpu-host`", "jobs": [{"n": 1, "why": "ci@gpu-host"}]}
+    assert here.data(told) == {
+        "note": "no engine at `<engine>`",
+        "jobs": [{"n": 1, "why": "<engine>"}],
+    }
+
+
+def test_a_dockerfile_is_a_text_too(tmp_path):
+    (tmp_path / "Dockerfile").write_text("COPY /srv/wheels /x\n")
+    HERE.clean(tmp_path)
+    assert (tmp_path / "Dockerfile").read_text() == "COPY <index> /x\n"
+
+
 def test_a_monstrous_file_is_cut(tmp_path, monkeypatch):
     monkeypatch.setattr("matrix.redact.MAX_BYTES", 10)
     (tmp_path / "a.log").write_text("x" * 100)

@@ -99,6 +99,20 @@ def test_a_third_waits_for_a_gpu_and_says_for_whom(turns):
     assert "held by run r" in said[0]
 
 
+def test_the_first_gpu_of_another_machine_is_another_gpu(tmp_path):
+    """Engines name them alike, `nvidia.com/gpu=0`; only a UUID is the same thing everywhere."""
+
+    def turns_at(docker):
+        gpu = Gpu(uuid="nvidia.com/gpu=0", index=0, name="NVIDIA GPU")
+        devices = {"cuda": HostDevices(driver=None, names=("",), gpus=(gpu,))}
+        runner = SimpleNamespace(devices=devices, docker=docker)
+        return Turns(runner, run="r", leases=tmp_path / "leases", stop=threading.Event())
+
+    one, two = turns_at("tcp://a:1"), turns_at("tcp://b:1")
+    with one(job_on("cuda"), "alone", say) as mine, two(job_on("cuda"), "alone", say) as yours:
+        assert [gpu.uuid for gpu in mine + yours] == ["nvidia.com/gpu=0"] * 2
+
+
 def test_nobody_gets_a_gpu_to_install(turns):
     with turns(job_on("cuda"), "install", say) as gpus:
         assert gpus == ()
