@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matrix import scratch
 from matrix.accelerators import DeviceAccess, EngineFacts, Gpu
 from matrix.backends import Backend, Context
 from matrix.cells import Cell
@@ -14,7 +13,6 @@ from matrix.definition import Suite
 from matrix.errors import InfrastructureError, InputError
 from matrix.plan import BackendName, Job, Origin
 from matrix.process import WORK_LABEL
-from matrix.render import render
 from matrix.runners import Inventory, RunnerInfo, inventory
 from matrix.workspace import Workspace
 
@@ -151,6 +149,7 @@ def _engine_env(runner: RunnerInfo, env: Mapping[str, str]) -> dict[str, str]:
 
 def _dockerfile(workspace: Workspace) -> Origin:
     """A cell in a container comes from its Dockerfile."""
+    from matrix.render import render  # noqa: PLC0415  Jinja, which other backends do not need
 
     def origin(cell: Cell, suites: tuple[Suite, ...]) -> str:
         try:
@@ -167,6 +166,7 @@ def _containers(
 ) -> MakeBackend:
     from docker.utils import parse_bytes  # noqa: PLC0415  as above
 
+    from matrix import scratch  # noqa: PLC0415  as above
     from matrix.backends.docker import Box, DockerBackend  # noqa: PLC0415  as above
     from matrix.engines.connection import EngineLost  # noqa: PLC0415  as above
     from matrix.engines.images import ImageMaker  # noqa: PLC0415  as above
