@@ -59,7 +59,7 @@ def test_what_goes_in_is_a_volume_and_what_is_mounted_is_read_only():
 
 def test_what_lies_below_root_can_be_reached():
     """Every image keeps its own /root shut for others."""
-    told = settings(order(binds=("/root/.pyenv/versions/3.11.7",)))
+    told = settings(order(binds=("/root/tools/python",)))
     assert [mount["Target"] for mount in told["mounts"] if mount["Type"] == "volume"] == ["/root"]
 
 
