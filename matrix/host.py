@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matrix import resources
+from matrix.backends.interpreter import PROBE_TIMEOUT
 from matrix.cells import Cell
 from matrix.errors import InputError
 from matrix.identity import probed_variant
 from matrix.process import cell_environment, run
 from matrix.records import read_probe
 from matrix.workspace import Workspace
-
-PROBE_TIMEOUT = 180.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

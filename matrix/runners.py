@@ -17,6 +17,9 @@ from matrix.accelerators import (
 )
 from matrix.definition import Definition, Runner
 
+DEFAULT_ENGINE = "unix:///var/run/docker.sock"
+"""The engine of a machine where nobody names another one."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunnerInfo:

@@ -13,14 +13,13 @@ from matrix.definition import Suite
 from matrix.errors import InfrastructureError, InputError
 from matrix.plan import BackendName, Job, Origin
 from matrix.process import WORK_LABEL
-from matrix.runners import Inventory, RunnerInfo, inventory
+from matrix.runners import DEFAULT_ENGINE, Inventory, RunnerInfo, inventory
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
     from matrix.backends.docker import Mounted
     from matrix.engines.connection import Engine
 
-DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 MakeBackend = Callable[[Context, RunnerInfo], Backend]
 
 

@@ -15,8 +15,8 @@ from docker.errors import APIError, DockerException
 from docker.tls import TLSConfig
 
 from matrix.engines.tunnel import NoEngine, Tunnel
+from matrix.runners import DEFAULT_ENGINE
 
-DEFAULT = "unix:///var/run/docker.sock"
 PATIENCE = 120.0  # seconds: creating and removing under load take their time
 PULSE_TIMEOUT = 10.0
 PULSE_EVERY = 5.0
@@ -121,7 +121,7 @@ def connect(url: str, env: Mapping[str, str]) -> Engine:
     `$DOCKER_CERT_PATH`. `ssh://[user@]host[:port][/socket]` needs a login without a password.
     Raises `NoEngine`.
     """
-    url = url or env.get("DOCKER_HOST") or DEFAULT
+    url = url or env.get("DOCKER_HOST") or DEFAULT_ENGINE
     if urlsplit(url).scheme not in _SCHEMES:
         known = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
         raise NoEngine(f"`{url}` is no address of an engine, which begins with one of {known}")
