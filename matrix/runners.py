@@ -1,5 +1,6 @@
 """What machines there are and what they have: a frozen `Inventory`, without importing torch."""
 
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -61,7 +62,7 @@ class RunnerInfo:
         return replace(self, devices=devices, cores=engine.cores)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: what is asked for each cell is remembered
 class Inventory:
     """All runners of this run."""
 
@@ -69,7 +70,7 @@ class Inventory:
     silent: tuple[RunnerInfo, ...] = ()
     """Those whose engine did not answer."""
 
-    @property
+    @functools.cached_property
     def settings(self) -> str:
         """What the runners' settings may change in results, whether or not they answer today."""
         told = {
