@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 _BROKEN = (tarfile.TarError, ValueError, OverflowError, RecursionError, EOFError, LookupError)
 _CHUNK = 1 << 20
@@ -130,26 +131,44 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, cap: int) 
 def pack(
     files: Mapping[str, bytes | Path], *, owner: int = 0, folders: Iterable[str] = ()
 ) -> bytes:
-    """A tar of files by their names in it, all of one owner; `folders` are made too.
+    """A tar of files by their names in it, all of one owner; `folders` are made too."""
+    made = io.BytesIO()
+    write(made, files, owner=owner, folders=folders)
+    return made.getvalue()
+
+
+def write(
+    stream: IO[bytes],
+    files: Mapping[str, bytes | Path],
+    *,
+    owner: int = 0,
+    folders: Iterable[str] = (),
+) -> None:
+    """Write such a tar, equal byte for byte whenever what it holds is equal.
 
     Without PAX headers: BuildKit takes the first of them for a Dockerfile.
     """
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w", format=tarfile.GNU_FORMAT) as tar:
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for name in [*folders, *_parents(files)]:
             entry = tarfile.TarInfo(name)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             entry.uid = entry.gid = owner
             tar.addfile(entry)
-        for name, content in files.items():
-            data = content.read_bytes() if isinstance(content, Path) else content
+        for name in sorted(files):
+            content = files[name]
             entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            runs = isinstance(content, Path) and os.access(content, os.X_OK)
-            entry.mode = 0o755 if runs else 0o644
+            entry.mode = mode_of(content)
             entry.uid = entry.gid = owner
-            tar.addfile(entry, io.BytesIO(data))
-    return made.getvalue()
+            with content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as source:
+                entry.size = source.seek(0, os.SEEK_END)
+                source.seek(0)
+                tar.addfile(entry, source)
+
+
+def mode_of(content: bytes | Path) -> int:
+    """Executable or not, whatever the umask of this checkout was."""
+    runs = isinstance(content, Path) and content.stat().st_mode & 0o100
+    return 0o755 if runs else 0o644
 
 
 def _parents(names: Iterable[str]) -> Iterator[str]:
