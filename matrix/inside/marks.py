@@ -34,15 +34,17 @@ def feature(
     id: str,  # noqa: A002 - the word of the vocabulary
     title: str,
     *,
+    purpose: str = "",
     refusals: Sequence[Refusal] = (),
     needs: Sequence[str] = (),
 ) -> Callable[[Test], Test]:
     """Make a test (part of) the row ``id`` of the feature table.
 
+    ``purpose`` says in one sentence what a serving engine does with it (given once per feature).
     A test that raises one of ``refusals`` is ``unsupported``; one whose ``needs`` (see
     ``matrix.inside.needs``) the machine lacks is skipped with the reason.
     """
-    return _marker(FEATURE, id, title, refusals, needs)
+    return _marker(FEATURE, id, title, refusals, needs, purpose)
 
 
 def workload(
@@ -57,13 +59,18 @@ def workload(
 
 
 def _marker(
-    name: str, row: str, title: str, refusals: Sequence[Refusal], needs: Sequence[str]
+    name: str,
+    row: str,
+    title: str,
+    refusals: Sequence[Refusal],
+    needs: Sequence[str],
+    purpose: str = "",
 ) -> Callable[[Test], Test]:
     # Imported here because the supervisor imports this package in cells without pytest.
     import pytest  # noqa: PLC0415
 
     mark = getattr(pytest.mark, name)
     decorate: Callable[[Test], Test] = mark(
-        id=row, title=title, refusals=tuple(refusals), needs=tuple(needs)
+        id=row, title=title, purpose=purpose, refusals=tuple(refusals), needs=tuple(needs)
     )
     return decorate
