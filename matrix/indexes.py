@@ -158,6 +158,7 @@ class Availability:
         self._config = config
         self._pytorch_index = pytorch_index
         self._ask = ask
+        self._silent: dict[tuple[str, ...], str] = {}
         self._known: dict[str, dict[str, float | str]] = {}
         try:
             known = json.loads(cache.read_text(encoding="utf-8"))
@@ -178,10 +179,13 @@ class Availability:
         names = ("your indexes", f"{self._pytorch_index}/{variant}")
         for name, arguments in zip(names, self.sources(variant), strict=True):
             wanted = requirement(torch, variant, default=False)
-            reason = self._ask(wanted, python, arguments)
+            # an index that did not answer is not waited for again for each release
+            reason = self._silent.get(arguments) or self._ask(wanted, python, arguments)
             if not reason:
                 reasons = []
                 break
+            if SILENT in reason:
+                self._silent[arguments] = reason
             reasons.append(f"{name}: {reason}")
         answer = "; ".join(reasons)
         self._known[key] = {"at": time.time(), "reason": answer}

@@ -154,6 +154,15 @@ def test_the_users_indexes_are_asked_first_then_the_pytorch_index(tmp_path):
     ]
 
 
+def test_an_index_that_does_not_answer_is_asked_once(tmp_path):
+    known, asked = availability(tmp_path, ["no 2.6.0", "cannot be reached (dns)", "no 2.7.0"])
+    known.offers("2.6.0", "cpu", "3.11")
+    assert known.offers("2.7.0", "cpu", "3.11") == (
+        "your indexes: no 2.7.0; https://pt/whl/cpu: cannot be reached (dns)"
+    )
+    assert len(asked) == 3
+
+
 def test_an_answer_is_remembered_in_a_file(tmp_path):
     known, _ = availability(tmp_path, ["no", "not there either"])
     reason = "your indexes: no; https://pt/whl/cpu: not there either"
