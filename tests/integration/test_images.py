@@ -28,7 +28,9 @@ from matrix.definition import Suite, parse
 from matrix.engines import bases, disk
 from matrix.engines.api import ApiBuilder
 from matrix.engines.builder import BuildRefused, Listener, Request
+from matrix.engines.connection import connect
 from matrix.engines.images import ImageMaker
+from matrix.engines.tunnel import NoEngine
 from matrix.errors import CellFailed
 from matrix.indexes import Availability, read_config
 from matrix.locks import Resolver, uv
@@ -45,13 +47,15 @@ def client():
     """The engine; its absence is a failure where it was promised."""
     give_up = pytest.fail if os.environ.get("MATRIX_TEST_ENGINE") == "required" else pytest.skip
     try:
-        found = docker.from_env()
-        found.images.get(BASE)
+        engine = connect("", os.environ)
+    except NoEngine as error:
+        give_up(str(error))
+    try:
+        engine.client.images.get(BASE)
     except docker.errors.ImageNotFound:
         give_up(f"the engine has no `{BASE}`: `python -m matrix base build` makes it")
-    except docker.errors.DockerException as error:
-        give_up(f"no Docker engine answers: {error}")
-    return found
+    yield engine.client
+    engine.close()
 
 
 class World:
