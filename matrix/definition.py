@@ -72,6 +72,7 @@ class Suite:
     timeout: float = 1800.0
     test_timeout: float = 180.0
     exclusive: bool = False
+    gpus: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -226,6 +227,7 @@ def _suites(data: Mapping[str, Any], folder: Path) -> dict[str, Suite]:
             pytest_args=tuple(item.get("pytest_args", ())),
             env=dict(item.get("env", {})),
             exclusive=item.get("exclusive", name == "throughput"),
+            gpus=item.get("gpus", 2 if name == "feature" else 1),  # collectives need a second one
             **defaults,
         )
     return suites

@@ -39,11 +39,18 @@ class Watcher(Protocol):
 
 
 Need = Literal["install", "shared", "alone"]
-Turn = Callable[[Job, Need, Callable[[str], None]], AbstractContextManager[tuple[Gpu, ...]]]
-"""`turn(job, need, say)`: wait for one's turn on the runner; gives the GPUs that one has then.
 
-To install takes none; nobody else uses what one has `alone`. `say` hears what is waited for.
-"""
+
+class Turn(Protocol):
+    """Waits for one's turn on the runner; gives the GPUs that one has then.
+
+    To install takes none; nobody else uses what one has `alone`. `say` hears what is waited for.
+    """
+
+    def __call__(
+        self, job: Job, need: Need, say: Callable[[str], None], gpus: int = 1, /
+    ) -> AbstractContextManager[tuple[Gpu, ...]]:
+        """Hold up to `gpus` GPUs, as many as the runner has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,7 +175,9 @@ def _suite(
     say = partial(site.watcher.stage, key)
     say("waits for its turn")
     try:
-        with site.turn(job, "alone" if run.suite.exclusive else "shared", say) as gpus:
+        with site.turn(
+            job, "alone" if run.suite.exclusive else "shared", say, run.suite.gpus
+        ) as gpus:
             clock = time.monotonic()
             say("tests")
             site.backend.run_suite(job, run, replace(environment, gpus=gpus), out, line)

@@ -140,7 +140,7 @@ def recipe(
     else:
         sources = [tracked.tree_hash(path) for path in _sources(suite)]
     settings = (suite.command, suite.companions, suite.pytest_args, sorted(suite.env.items()),
-                suite.timeout, suite.test_timeout, suite.exclusive,
+                suite.timeout, suite.test_timeout, suite.exclusive, suite.gpus,
                 inventory.settings)  # fmt: skip
     parts: Mapping[Part, object] = {
         "environment": (cell.id, cell.device, backend, origin, requirements_of(cell, (suite,))),

@@ -89,6 +89,7 @@ SUITE = {
     "timeout": key("number", doc="seconds for the whole suite in one cell"),
     "test_timeout": key("number", doc="seconds for one test"),
     "exclusive": key("boolean", doc="nothing else runs on the runner meanwhile"),
+    "gpus": key("integer", doc="GPUs it gets in a CUDA or ROCm cell, at most what the runner has"),
 }
 PROFILE = {
     "select": key("strings", doc="cells of the profile, selections"),

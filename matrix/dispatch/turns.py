@@ -68,7 +68,7 @@ class Turns:
 
     @contextmanager
     def __call__(
-        self, job: Job, need: Need, say: Callable[[str], None]
+        self, job: Job, need: Need, say: Callable[[str], None], wanted: int = 1, /
     ) -> Iterator[tuple[Gpu, ...]]:
         """Hold a turn; gives the GPUs that are leased to it. Raises `Stopped`."""
         alone = need == "alone"
@@ -86,6 +86,7 @@ class Turns:
             lease(
                 [replace(gpu, uuid=name) for name, gpu in names.items()],
                 run=self._run,
+                gpus=min(wanted, len(names)),
                 stop=self._stop,
                 exclusive=alone,
                 place=self._leases,

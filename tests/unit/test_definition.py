@@ -162,6 +162,8 @@ python = ["3.12"]
                      "`name==version`", id="source-with-a-marker-instead"),
         pytest.param("[[torch]]\nversion = '2.6.0'\n[suites.x]\ncommand = ['true']\ntimeout = 0",
                      "suites.x.timeout: must be more than 0, got 0", id="no-time"),
+        pytest.param("[[torch]]\nversion = '2.6.0'\n[suites.x]\ncommand = ['true']\ngpus = 0",
+                     "suites.x.gpus: must be more than 0, got 0", id="no-gpu"),
         pytest.param("[[torch]]\nversion = '2.6.0'\n[suites.x]\ncommand = ['true']\ntimeout = nan",
                      "suites.x.timeout: must be more than 0, got nan", id="no-number"),
         pytest.param("[[torch]]\nversion = '2.6.0'\n[suites.x]\ntests = 5",

@@ -113,6 +113,12 @@ def test_the_first_gpu_of_another_machine_is_another_gpu(tmp_path):
         assert [gpu.uuid for gpu in mine + yours] == ["nvidia.com/gpu=0"] * 2
 
 
+@pytest.mark.parametrize("wanted", [2, 8])
+def test_a_suite_gets_the_gpus_it_asks_for_at_most_what_there_is(turns, wanted):
+    with turns(job_on("cuda"), "shared", say, wanted) as gpus:
+        assert gpus == GPUS
+
+
 def test_nobody_gets_a_gpu_to_install(turns):
     with turns(job_on("cuda"), "install", say) as gpus:
         assert gpus == ()
