@@ -58,3 +58,7 @@ class CellFailed(Exception):  # noqa: N818  it carries a verdict
         super().__init__(f"{verdict}: {reason}")
         self.verdict = verdict
         self.reason = reason
+
+
+class RunnerUnfit(CellFailed):
+    """It is the runner: it lacks something, or its engine fails; another one may do it."""

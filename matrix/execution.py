@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from matrix.accelerators import Gpu
-from matrix.backends import Backend, CellFailed, Environment, RunnerLost
+from matrix.backends import Backend, CellFailed, Environment, RunnerLost, RunnerUnfit
 from matrix.evidence import base_fields, make_entry, reading_of, waive
 from matrix.identity import identity
 from matrix.plan import Job, SuiteRun
@@ -66,10 +66,11 @@ class Site:
 
 
 class Unfinished(Exception):  # noqa: N818  it carries what is left to do
-    """A runner went away in the middle of a job: `done` is kept, `rest` is for whoever is left."""
+    """A runner went away or is unfit: `done` is kept, `rest` is for whoever is left."""
 
-    def __init__(self, reason: str, *, rest: Job, done: Sequence[Entry]) -> None:
-        super().__init__(reason)
+    def __init__(self, failure: CellFailed, *, rest: Job, done: Sequence[Entry]) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
         self.rest = rest
         self.done = done
 
@@ -77,22 +78,25 @@ class Unfinished(Exception):  # noqa: N818  it carries what is left to do
 def carry_out(job: Job, site: Site) -> list[Entry]:
     """Run a job; returns one entry per suite, also where the cell got no further.
 
-    Raises `Stopped` when the run is stopped and `Unfinished` when the runner is lost: suites that
-    finished before are in the bundle.
+    Raises `Stopped` when the run is stopped and `Unfinished` when the runner is lost or unfit:
+    suites that finished before are in the bundle, and logs stay for `abandon`.
     """
     folder = _folder(job, site)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     done: list[Entry] = []
+    handed_on = False
     try:
         if job.no_runner:
             raise CellFailed("no-runner", job.no_runner)  # noqa: TRY301  one way for all failures
         environment, probe = _prepare(job, site, folder)
         for run in job.suites:
             done.append(_suite(job, run, environment, probe, site, folder))  # noqa: PERF401  kept
-    except RunnerLost as lost:
+    except (RunnerLost, RunnerUnfit) as error:
+        failure = error if isinstance(error, RunnerUnfit) else CellFailed("infra", str(error))
+        handed_on = True
         rest = replace(job, suites=job.suites[len(done) :])
-        raise Unfinished(str(lost), rest=rest, done=done) from lost
+        raise Unfinished(failure, rest=rest, done=done) from error
     except (CellFailed, OSError) as error:
         if isinstance(error, CellFailed):
             failure = error
@@ -103,14 +107,18 @@ def carry_out(job: Job, site: Site) -> list[Entry]:
         failure.reason = site.redactor.text(failure.reason)
         done += [_failed(job, run, failure, site, folder) for run in job.suites[len(done) :]]
     finally:
-        site.backend.discard(job, folder)
+        if not handed_on:
+            site.backend.discard(job, folder)
     return done
 
 
-def abandon(job: Job, reason: str, site: Site) -> list[Entry]:
+def abandon(job: Job, failure: CellFailed, site: Site) -> list[Entry]:
     """Record a job that no runner is left for."""
-    failure = CellFailed("infra", site.redactor.text(reason))
-    return [_failed(job, run, failure, site, _folder(job, site)) for run in job.suites]
+    told = CellFailed(failure.verdict, site.redactor.text(failure.reason))
+    folder = _folder(job, site)
+    entries = [_failed(job, run, told, site, folder) for run in job.suites]
+    site.backend.discard(job, folder)
+    return entries
 
 
 def _folder(job: Job, site: Site) -> Path:
@@ -139,7 +147,8 @@ def _prepare(job: Job, site: Site, folder: Path) -> tuple[Environment, dict[str,
         environment = replace(environment, stages=stages)
         probe = read_probe(folder / "probe.json")
         if mismatch := identity(job, probe):
-            raise CellFailed("infra", mismatch)  # noqa: TRY301  one way for all failures
+            sees_no_gpu = probe.get("device") == "cpu" != job.cell.device
+            raise (RunnerUnfit if sees_no_gpu else CellFailed)("infra", mismatch)
     except CellFailed as failure:
         reason = str(failure)
         raise

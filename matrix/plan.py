@@ -58,6 +58,11 @@ class Job:
         return f"{self.cell.id}/{self.execution}/{'+'.join(s.suite.name for s in self.suites)}"
 
     @property
+    def kind(self) -> tuple[str, str, str]:
+        """What a runner must have for it: one that lacks it does so for all jobs of the kind."""
+        return self.cell.accelerator, self.cell.device, self.cell.python
+
+    @property
     def estimate(self) -> float:
         """Expected seconds."""
         return sum(suite.estimate for suite in self.suites)

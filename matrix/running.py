@@ -96,6 +96,7 @@ def run_plan(plan: Plan, workspace: Workspace, setup: Setup, watcher: Watcher) -
 def _post(runner: RunnerInfo, site: Site) -> Post:
     """A runner that takes the jobs that can run there; those that can nowhere become rows."""
     return Post(
+        name=runner.name,
         slots=runner.slots,
         takes=lambda job: bool(job.no_runner) or not refusal(job.cell, runner),
         carry_out=lambda job: carry_out(replace(job, runner=runner.name), site),

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from matrix.accelerators import Gpu
 from matrix.errors import CellFailed as CellFailed  # what every backend raises
+from matrix.errors import RunnerUnfit as RunnerUnfit
 from matrix.plan import Job, SuiteRun
 
 Progress = Callable[[str], None]

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from matrix.accelerators import DeviceAccess, Gpu, hidden_except
-from matrix.backends import CellFailed, Context, Environment, Progress, RunnerLost
+from matrix.backends import CellFailed, Context, Environment, Progress, RunnerLost, RunnerUnfit
 from matrix.backends.endings import blame_memory, close_report
 from matrix.backends.interpreter import PROBE_TIMEOUT, SPARE, companions_of, order, tests_of
 from matrix.backends.mounted import places
@@ -255,7 +255,7 @@ class DockerBackend:
             with started(self.engine, what) as container:
                 yield container
         except StartRefused as refused:
-            raise CellFailed(refused.verdict, refused.reason) from refused
+            raise RunnerUnfit(refused.verdict, refused.reason) from refused
         except EngineLost as lost:
             raise RunnerLost(str(lost)) from lost
 

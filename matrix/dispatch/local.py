@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from matrix.errors import CellFailed, RunnerUnfit
 from matrix.execution import Unfinished
 from matrix.plan import Job
 from matrix.process import Stopped
@@ -22,11 +23,12 @@ class Post:
 
     slots: int
     carry_out: Callable[[Job], list[Entry]]
+    name: str = ""
     takes: Callable[[Job], bool] = lambda _job: True
     answers: Callable[[], bool] = lambda: False
 
 
-GiveUp = Callable[[Job, str], list[Entry]]
+GiveUp = Callable[[Job, CellFailed], list[Entry]]
 MOST_LOSSES = 3  # a job that took so many runners along may be what kills them
 PATIENCE = 60.0  # seconds that a lost runner has to come back
 
@@ -36,11 +38,12 @@ def run_jobs(
 ) -> list[Entry]:
     """Run jobs wherever a slot is free; the first real error stops the rest and is raised.
 
-    A job whose runner is lost goes to another one, or waits until it answers again; `give_up`
-    makes the entries of one that has no runner left. `stop` ends it early: running jobs raise
+    A job whose runner is lost goes to another one, or waits until it answers again. One whose
+    runner is unfit goes to another one too, and so do all of its kind. `give_up` makes the entries
+    of a job that has no runner left. `stop` ends it early: running jobs raise
     `Stopped`, which is not an error here.
     """
-    queue = _Queue(jobs, give_up, stop)
+    queue = _Queue(jobs, posts, give_up, stop)
     with ThreadPoolExecutor(sum(post.slots for post in posts), thread_name_prefix="job") as pool:
         workers = [pool.submit(queue.work, post) for post in posts for _ in range(post.slots)]
     for worker in workers:
@@ -51,14 +54,19 @@ def run_jobs(
 class _Queue:
     """What is to be done, and what came of it."""
 
-    def __init__(self, jobs: Sequence[Job], give_up: GiveUp, stop: threading.Event) -> None:
+    def __init__(
+        self, jobs: Sequence[Job], posts: Sequence[Post], give_up: GiveUp, stop: threading.Event
+    ) -> None:
         self._waiting = list(jobs)
+        self._posts = tuple(posts)
+        self._gone: set[Post] = set()
+        self._unfit: dict[tuple[Post, tuple[str, ...]], CellFailed] = {}
         self._give_up = give_up
         self._stop = stop
         self._running = 0
         self._entries: list[Entry] = []
         self._losses: Counter[tuple[object, ...]] = Counter()
-        self._reason = "no runner is there for it"
+        self._failure = CellFailed("infra", "no runner is there for it")
         self._changed = threading.Condition()
 
     def work(self, post: Post) -> None:
@@ -68,9 +76,10 @@ class _Queue:
                 self._end(post.carry_out(job))
             except Stopped:
                 self._end([])
-            except Unfinished as lost:
-                self._end(lost.done, back=lost)
-                if not self._answers(post):
+            except Unfinished as left:
+                self._end(left.done, post, left)
+                unfit = isinstance(left.failure, RunnerUnfit)
+                if not unfit and not self._answers(post):
                     return
             except BaseException:
                 self._stop.set()
@@ -90,22 +99,56 @@ class _Queue:
         return None
 
     def _wanted(self, post: Post) -> Job | None:
-        return next((job for job in self._waiting if post.takes(job)), None)
+        return next((job for job in self._waiting if self._may_take(post, job)), None)
 
-    def _end(self, entries: Sequence[Entry], back: Unfinished | None = None) -> None:
+    def _may_take(self, post: Post, job: Job) -> bool:
+        """An unfit runner is tried again only where there is no other."""
+        return post.takes(job) and ((post, job.kind) not in self._unfit or not self._others(job))
+
+    def _others(self, job: Job) -> bool:
+        """Whether a runner is left that takes a job and is not known to be unfit for it."""
+        return any(
+            post.takes(job) and (post, job.kind) not in self._unfit
+            for post in self._posts
+            if post not in self._gone
+        )
+
+    def _end(
+        self, entries: Sequence[Entry], post: Post | None = None, left: Unfinished | None = None
+    ) -> None:
         with self._changed:
             self._entries += entries
             self._running -= 1
-            if back is not None:
-                self._reason = str(back)
-                job = back.rest
-                who = (job.cell.id, job.execution, job.environment)
-                self._losses[who] += 1
-                if self._losses[who] < MOST_LOSSES:
-                    self._waiting.insert(0, job)
-                else:
-                    self._entries += self._give_up(job, f"{self._reason} ({MOST_LOSSES} times)")
+            if post is not None and left is not None:
+                self._put_back(left.rest, post, left.failure)
             self._changed.notify_all()
+
+    def _put_back(self, job: Job, post: Post, failure: CellFailed) -> None:
+        """Let another runner have a job, or give it up."""
+        if isinstance(failure, RunnerUnfit):
+            self._unfit[post, job.kind] = failure
+            if self._others(job):
+                self._waiting.insert(0, job)
+            else:
+                self._entries += self._give_up(job, self._why(job))
+            return
+        self._failure = failure
+        who = (job.cell.id, job.execution, job.environment)
+        self._losses[who] += 1
+        if self._losses[who] < MOST_LOSSES:
+            self._waiting.insert(0, job)
+        else:
+            reason = f"{failure.reason} ({MOST_LOSSES} times)"
+            self._entries += self._give_up(job, CellFailed(failure.verdict, reason))
+
+    def _why(self, job: Job) -> CellFailed:
+        """Why no runner did a job: what each that is unfit for it lacks, else how one was lost."""
+        unfit = [(post.name, f) for (post, kind), f in self._unfit.items() if kind == job.kind]
+        if not unfit:
+            return self._failure
+        reasons = [f"runner `{name}`: {failure.reason}" for name, failure in unfit]
+        only = unfit[0][1].reason if len(unfit) == len(self._posts) == 1 else "; ".join(reasons)
+        return CellFailed(unfit[-1][1].verdict, only)
 
     def _answers(self, post: Post) -> bool:
         """Wait for a lost runner while there is something for it to do."""
@@ -115,12 +158,15 @@ class _Queue:
                 return True
             with self._changed:
                 if not self._running and self._wanted(post) is None:
-                    return False
+                    break
                 self._changed.wait(1.0)
+        with self._changed:
+            self._gone.add(post)
+            self._changed.notify_all()
         return False
 
     def result(self) -> list[Entry]:
         """What came of it all, when all threads have ended."""
         for job in () if self._stop.is_set() else self._waiting:
-            self._entries += self._give_up(job, self._reason)
+            self._entries += self._give_up(job, self._why(job))
         return self._entries

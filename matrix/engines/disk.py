@@ -11,7 +11,7 @@ import docker
 from docker.errors import APIError, ImageNotFound
 
 from matrix.engines.builder import LABEL, RUN_LABEL
-from matrix.errors import CellFailed, InputError
+from matrix.errors import InputError, RunnerUnfit
 
 MIN_FREE_GB = 10.0
 YOUNG = 3600.0  # seconds: another run may be about to use what it has just made
@@ -23,7 +23,7 @@ _OURS = ("/run/build/uv ", "/run/build/cache", "/opt/constraints.txt", "torch-ma
 def make_room(
     client: docker.DockerClient, run_id: str, env: Mapping[str, str], note: Callable[[str], None]
 ) -> None:
-    """Prune when less than `$MATRIX_MIN_FREE_GB` is free; raises `CellFailed` if still less is.
+    """Prune when less than `$MATRIX_MIN_FREE_GB` is free; raises `RunnerUnfit` if still less is.
 
     Only an engine on this machine says what is free.
     """
@@ -42,7 +42,7 @@ def make_room(
             f"{free / 1e9:.1f} GB are free on the engine's disk, {wanted / 1e9:.1f} are wanted; "
             "`docker system prune` frees what is not ours, $MATRIX_MIN_FREE_GB asks for less"
         )
-        raise CellFailed("infra", reason)
+        raise RunnerUnfit("infra", reason)
 
 
 def free_bytes(client: docker.DockerClient) -> int | None:

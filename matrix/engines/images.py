@@ -30,7 +30,7 @@ from matrix.engines.builder import (
 from matrix.engines.building import choose
 from matrix.engines.context import Files, folder_files
 from matrix.engines.verdicts import verdict
-from matrix.errors import CellFailed, InputError
+from matrix.errors import CellFailed, InputError, RunnerUnfit
 from matrix.indexes import Availability
 from matrix.locks import Lock, Resolver, lock_cell
 from matrix.plan import Job
@@ -149,7 +149,7 @@ class ImageMaker:
         try:
             yield
         except BuildRefused as error:
-            raise CellFailed("infra", f"the engine did not build it: {error}") from error
+            raise RunnerUnfit("infra", f"the engine did not build it: {error}") from error
         except BuildTimeout as error:
             reason = f"the build took more than {self._timeout:.0f} s and was cancelled"
             raise CellFailed("infra", reason) from error
@@ -158,7 +158,7 @@ class ImageMaker:
                 raise  # this machine's own disk: nobody's job can go on
             words = " ".join(str(getattr(error, "explanation", None) or error).split())[:300]
             reason = f"the engine failed: {words}; does `docker info` answer?"
-            raise CellFailed("infra", reason) from error
+            raise RunnerUnfit("infra", reason) from error
 
     def _base(self, job: Job) -> bases.Base:
         key = (job.cell.accelerator, job.cell.python)
@@ -166,7 +166,7 @@ class ImageMaker:
             if key not in self._bases:
                 found = bases.find(self._client, job.cell, self._definition, self._env)
                 if isinstance(found, str):
-                    raise CellFailed("infra", found)
+                    raise RunnerUnfit("infra", found)
                 self._bases[key] = found
             return self._bases[key]
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from matrix.backends import CellFailed, Environment, RunnerLost
+from matrix.backends import CellFailed, Environment, RunnerLost, RunnerUnfit
 from matrix.cells import Cell
 from matrix.definition import Suite
 from matrix.execution import Site, Unfinished, abandon, carry_out
@@ -143,11 +143,33 @@ def test_a_lost_runner_leaves_what_finished_and_says_what_is_left(site):
     assert [run.suite.name for run in lost.value.rest.suites] == ["two", "three"]
     folder = here.bundle.path / "cells" / CELL.id / "venv-cpu"
     assert [path.name for path in folder.iterdir()] == ["one"]
-    entries = abandon(lost.value.rest, "no engine is left", here)
+    entries = abandon(lost.value.rest, CellFailed("infra", "no engine is left"), here)
     assert [(e.suite, e.verdict, e.reason) for e in entries] == [
         ("two", "infra", "no engine is left"),
         ("three", "infra", "no engine is left"),
     ]
+
+
+def test_an_unfit_runner_hands_a_job_on_and_what_it_saw_is_kept(site):
+    backend = Fake(provision=RunnerUnfit("no-runner", "the engine has no toolkit"))
+    here = site(backend)
+    with pytest.raises(Unfinished) as left:
+        carry_out(job_of("one", "two"), here)
+    assert (left.value.done, backend.discarded) == ([], 0)
+    assert not list(here.bundle.path.glob("cells/*/*/*")), "no verdict yet"
+    entries = abandon(left.value.rest, left.value.failure, here)
+    assert [(e.suite, e.verdict) for e in entries] == [("one", "no-runner"), ("two", "no-runner")]
+    logs = here.bundle.path.glob("cells/*/*/*/install.log")
+    assert [log.read_text() for log in logs] == ["installed\n"] * 2
+    assert backend.discarded == 1
+
+
+def test_a_gpu_that_a_cell_does_not_see_may_be_seen_on_another_runner(site):
+    cell = Cell(torch="2.6.0", variant="cu124", python="3.11", device="cuda")
+    found = {**PROBE, "torch": "2.6.0+cu124", "accelerator": "cuda"}
+    with pytest.raises(Unfinished, match="device is cpu, not cuda") as left:
+        carry_out(job_of(cell=cell), site(Fake(probe=found)))
+    assert isinstance(left.value.failure, RunnerUnfit)
 
 
 def test_a_stopped_suite_leaves_nothing_half_done(site):
