@@ -62,6 +62,7 @@ def make_entry(
         reason=reason or "; ".join(reading.complaints),
         counts=reading.counts,
         provision=str(base["provision"]),
+        device_model="" if job.cell.device == "cpu" else str(base["device_model"]),
         complaints=reading.complaints,
     )
 

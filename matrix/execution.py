@@ -180,6 +180,7 @@ def _suite(
                 site.watcher.progress(key, int(done), int(total))
 
     failure: CellFailed | None = None
+    gpus: tuple[Gpu, ...] = ()
     clock = time.monotonic()
     say = partial(site.watcher.stage, key)
     say("waits for its turn")
@@ -202,7 +203,10 @@ def _suite(
     reading = waive(reading, job.waivers)
     entry = make_entry(job, run, seconds, reading, base)
     stages = {**environment.stages, "tests": seconds}
-    entry = replace(entry, stages={name: round(value, 3) for name, value in stages.items()})
+    # as the inventory names it, which the next plan compares it with
+    model = gpus[0].model if gpus and gpus[0].model else entry.device_model
+    stages = {name: round(value, 3) for name, value in stages.items()}
+    entry = replace(entry, stages=stages, device_model=model)
     site.bundle.commit(out, entry, reading.rows)
     site.watcher.finished(key, reading.counts, entry.reason, seconds)
     return entry

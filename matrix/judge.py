@@ -26,11 +26,18 @@ class Finding:
 def compare(before: Iterable[Row], now: Iterable[Row]) -> list[Finding]:
     """Findings over all tests of `now`, and over those of `before` that are there no more.
 
-    Infrastructure faults are never a baseline, and what the user waived is no finding.
+    Infrastructure faults are never a baseline, nor is what another model of GPU did, and what the
+    user waived is no finding. `before` is in the order of time.
     """
-    old = {_key(row): row for row in before if row.verdict and row.verdict not in NOT_EVIDENCE}
-    worked = {key[:3] for key, row in old.items() if row.verdict == "pass" and "::" in row.test}
     new = {_key(row): row for row in now if row.verdict and row.verdict not in NOT_EVIDENCE}
+    models = {key[:3]: _model(row) for key, row in new.items() if _model(row)}
+    old = {
+        _key(row): row
+        for row in before
+        if row.verdict and row.verdict not in NOT_EVIDENCE
+        if _model(row) in {"", models.get(_key(row)[:3], _model(row))}
+    }
+    worked = {key[:3] for key, row in old.items() if row.verdict == "pass" and "::" in row.test}
     findings = []
     for key, row in new.items():
         was = old[key].verdict if key in old else ""
@@ -63,6 +70,11 @@ def _finding(change: Change, row: Row, before: str, now: str) -> Finding:
 
 def _key(row: Row) -> tuple[str, str, str, str]:
     return row.cell, row.execution, row.suite, row.test
+
+
+def _model(row: Row) -> str:
+    """The model of its GPU; "" on processors, and where it got to none."""
+    return "" if row.execution.endswith("-cpu") else row.device_model
 
 
 def _change(before: str, now: str) -> Change | None:

@@ -13,6 +13,7 @@ from matrix import resources, tracked
 from matrix.accelerators import ACCELERATORS
 from matrix.cells import Cell, Excluded
 from matrix.definition import Suite, Waiver
+from matrix.known import Known
 from matrix.locks import environment_key, requirements_of
 from matrix.rows import WAIVED
 from matrix.runners import Inventory, RunnerInfo
@@ -50,6 +51,8 @@ class Job:
     environment: str
     suites: tuple[SuiteRun, ...]
     waivers: tuple[Waiver, ...] = ()
+    models: tuple[str, ...] = ()
+    """Of GPUs: those without a result of today's recipe, as far as runners tell theirs."""
     no_runner: str = ""
 
     @property
@@ -100,6 +103,7 @@ class Plan:
                     "cell": job.cell.id,
                     "execution": job.execution,
                     "runner": job.runner,
+                    "models": list(job.models),
                     "verdict": "no-runner" if job.no_runner else "",
                     "reason": job.no_runner,
                     "estimate_s": round(job.estimate, 1),
@@ -196,7 +200,7 @@ def make_plan(
     cells: Iterable[Cell],
     suites: Sequence[Suite],
     inventory: Inventory,
-    known: Mapping[tuple[str, str, str], Entry],
+    known: Iterable[Entry],
     *,
     backend: BackendName,
     origin: Origin = lambda _cell, _suites: "",
@@ -204,7 +208,11 @@ def make_plan(
     rerun: Rerun = "stale",
     waivers: Sequence[Waiver] = (),
 ) -> Plan:
-    """Decide for every selected cell and suite whether it runs; nothing disappears."""
+    """Decide for every selected cell and suite whether it runs; nothing disappears.
+
+    A suite runs until each model of GPU that the runners tell of has its own result.
+    """
+    past = Known(known)
     jobs: list[Job] = []
     fresh: list[Fresh] = []
     for cell in cells:
@@ -212,32 +220,39 @@ def make_plan(
         refusals = [refusal(cell, runner) for runner in inventory.runners]
         takers = [r for r, reason in zip(inventory.runners, refusals, strict=True) if not reason]
         refused = "" if takers else "; ".join(refusals)
+        models = sorted({model for r in takers for model in r.models(cell.device)}) or [""]
         own = tuple(waiver for waiver in waivers if waiver.matches(cell.fields))
         groups: dict[str, list[Suite]] = {}
         for suite in suites:
             groups.setdefault(environment_key(cell, (suite,)), []).append(suite)
         for environment, shared in groups.items():
-            runs = []
+            by_models: dict[tuple[str, ...], list[SuiteRun]] = {}
             come_from = origin(cell, tuple(shared))
             for suite in shared:
                 wanted = recipe(cell, suite, backend, inventory, own, come_from)
-                entry = known.get((cell.id, execution, suite.name))
-                why = _why(entry, suite, wanted, rerun, refused)
-                if not why and entry:
-                    fresh.append(Fresh(cell=cell, entry=entry))
+                key = (cell.id, execution, suite.name)
+                found = {model: past.newest(key, model) for model in models}
+                whys = {m: _why(e, suite, wanted, rerun, refused) for m, e in found.items()}
+                lacking = tuple(model for model, why in whys.items() if why)
+                if not lacking:
+                    entries = {entry.run: entry for entry in found.values() if entry}
+                    fresh += [Fresh(cell=cell, entry=entry) for entry in entries.values()]
                     continue
-                estimate = 0.0 if refused else _estimate(cell, suite, execution, known)
-                runs.append(SuiteRun(suite=suite, recipe=wanted, why=why, estimate=estimate))
-            if runs:
+                estimate = 0.0 if refused else _estimate(key, past)
+                run = SuiteRun(suite=suite, recipe=wanted, why=whys[lacking[0]], estimate=estimate)
+                by_models.setdefault(lacking, []).append(run)
+            for lacking, runs in by_models.items():
+                fitting = [r for r in takers if not r.models(cell.device).isdisjoint(lacking)]
                 jobs.append(
                     Job(
                         cell=cell,
                         execution=execution,
                         backend=backend,
-                        runner=(takers or inventory.runners)[0].name,
+                        runner=(fitting or inventory.runners)[0].name,
                         environment=environment,
                         suites=tuple(sorted(runs, key=lambda r: r.suite.exclusive)),
                         waivers=own,
+                        models=tuple(filter(None, lacking)),
                         no_runner=refused,
                     )
                 )
@@ -253,6 +268,14 @@ def refusal(cell: Cell, runner: RunnerInfo) -> str:
     return ACCELERATORS[cell.accelerator].driver_gate(
         cell.variant, runner.devices[cell.device].driver
     ) if cell.device == cell.accelerator else ""  # fmt: skip
+
+
+def fits(job: Job, runner: RunnerInfo) -> bool:
+    """Whether a job is for this runner."""
+    if refusal(job.cell, runner):
+        return False
+    models = runner.models(job.cell.device)
+    return not job.models or "" in models or not models.isdisjoint(job.models)
 
 
 def _why(entry: Entry | None, suite: Suite, wanted: str, rerun: Rerun, refusal: str) -> str:
@@ -281,14 +304,10 @@ def _unfinished(entry: Entry, suite: Suite) -> str:
     return f"{entry.verdict or 'incomplete'} last time: {entry.reason}".rstrip(": ")
 
 
-def _estimate(
-    cell: Cell, suite: Suite, execution: str, known: Mapping[tuple[str, str, str], Entry]
-) -> float:
+def _estimate(key: tuple[str, str, str], past: Known) -> float:
     """Seconds it took this cell last time, else the median of others, else a guess."""
-    if (own := known.get((cell.id, execution, suite.name))) and own.seconds:
+    if (own := past.newest(key)) and own.seconds:
         return own.seconds
-    kind = (execution, suite.name)  # a replay takes no time
-    others = sorted(e.seconds for e in known.values() if e.key[1:] == kind and e.seconds)
-    if others:
-        return others[len(others) // 2]
-    return SUITE_GUESS.get(suite.name, OTHER_GUESS) + PROVISION_GUESS
+    _, execution, suite = key
+    guess = SUITE_GUESS.get(suite, OTHER_GUESS) + PROVISION_GUESS
+    return past.seconds(execution, suite) or guess  # that of a replay, which takes no time, apart

@@ -43,6 +43,12 @@ class RunnerInfo:
         have = ", ".join(self.devices)
         return f"no {device} device on runner `{self.name}` (it has: {have})"
 
+    def models(self, device: AcceleratorName) -> frozenset[str]:
+        """Models of its GPUs, "" among them where its machine does not tell; of processors ""."""
+        if device == "cpu":
+            return frozenset({""})
+        return frozenset(gpu.model for gpu in self.devices[device].gpus) or frozenset({""})
+
     def access(
         self, accelerator: AcceleratorName, gpus: tuple[Gpu, ...], engine: EngineFacts
     ) -> DeviceAccess:

@@ -14,7 +14,7 @@ from matrix.dispatch.local import Post, run_jobs
 from matrix.dispatch.turns import Turns
 from matrix.execution import Site, Watcher, abandon, carry_out
 from matrix.judge import Finding
-from matrix.plan import Plan, refusal
+from matrix.plan import Plan, fits
 from matrix.process import WORK_LABEL
 from matrix.redact import Redactor
 from matrix.runners import RunnerInfo
@@ -40,7 +40,7 @@ def run_plan(plan: Plan, workspace: Workspace, setup: Setup, watcher: Watcher) -
     Raises `InfrastructureError` when results cannot be written.
     """
     store = workspace.store
-    before = {entry.key: entry for entry in store.baselines()}
+    before = store.baselines()
     told = {"file": workspace.file.name, **setup.as_json(), **plan.as_json()}
     bundle = store.create(_redactor(workspace).data(told))
     started = utc_now()
@@ -86,7 +86,8 @@ def run_plan(plan: Plan, workspace: Workspace, setup: Setup, watcher: Watcher) -
         }
     )
     run = store.run(bundle.id)
-    baseline = [before[entry.key] for entry in run.entries if entry.key in before]
+    ran = {entry.key for entry in run.entries}
+    baseline = [entry for entry in before if entry.key in ran]
     findings = judge.compare(store.rows(baseline), store.rows(run.entries))
     return RunResult(
         run=run, entries=tuple(entries), findings=tuple(findings), interrupted=interrupted
@@ -98,7 +99,7 @@ def _post(runner: RunnerInfo, site: Site) -> Post:
     return Post(
         name=runner.name,
         slots=runner.slots,
-        takes=lambda job: bool(job.no_runner) or not refusal(job.cell, runner),
+        takes=lambda job: bool(job.no_runner) or fits(job, runner),
         carry_out=lambda job: carry_out(replace(job, runner=runner.name), site),
         answers=site.backend.answers,
     )

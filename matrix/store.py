@@ -31,6 +31,7 @@ class Entry:
     """Summary of one suite of one execution: what the plan needs to know about the past.
 
     `seconds` and `stages` are wall seconds; `counts` maps verdicts to numbers of tests.
+    `device_model` is that of its GPU: "" on processors, and where it got to none.
     """
 
     schema: int = SCHEMA
@@ -47,6 +48,7 @@ class Entry:
     reason: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     provision: str = ""
+    device_model: str = ""
     complaints: tuple[str, ...] = ()
 
     @property
@@ -216,31 +218,39 @@ class Store:
         known = ", ".join(run.id for run in runs[-5:]) or "none yet"
         raise InputError(f"no run `{run_id}` in `{self.root}`", [f"newest runs: {known}"])
 
-    def newest(self, *, published: bool = False) -> dict[tuple[str, str, str], Entry]:
-        """The newest evidence per (cell, execution, suite); infrastructure faults do not count.
+    def newest(self, *, published: bool = False) -> list[Entry]:
+        """The newest evidence per (cell, execution, suite, GPU model).
 
+        Infrastructure faults do not count where there is other evidence, and a cell that reaches
+        no GPU today does so on all models.
         Of this machine's own runs: published ones may come from other hardware, so that they
         make nothing fresh here and are no baseline. `published` takes only those.
         """
-        found: dict[tuple[str, str, str], Entry] = {}
+        found: dict[tuple[str, str, str], dict[str, Entry]] = {}
         for run in self._in(self.folders[published]):
             for entry in run.entries:
-                if entry.is_evidence or not (entry.key in found and found[entry.key].is_evidence):
-                    found[entry.key] = entry
-        return found
+                models = found.setdefault(entry.key, {})
+                if not entry.is_evidence and any(e.is_evidence for e in models.values()):
+                    continue
+                if entry.device_model:
+                    models.pop("", None)
+                else:
+                    models.clear()
+                models[entry.device_model] = entry
+        return [entry for models in found.values() for entry in models.values()]
 
     def baselines(self) -> list[Entry]:
-        """The newest entry per (cell, execution, suite) in which tests ran: what to compare with.
+        """The newest entries in which tests ran, per place as in `newest`; oldest first.
 
-        A cell that is uninstallable today is compared with the day it worked.
+        They are what to compare with: one that is uninstallable today, with the day it worked.
         """
         ran = {
-            entry.key: entry
+            (entry.key, entry.device_model): entry
             for run in self._in(self.folders[0])
             for entry in run.entries
             if entry.is_evidence and not entry.verdict
         }
-        return list(ran.values())
+        return sorted(ran.values(), key=lambda entry: entry.run)
 
     def rows(
         self, entries: Iterable[Entry], damaged: Callable[[Path], None] = lambda _path: None

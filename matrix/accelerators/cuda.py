@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from matrix import facts
 from matrix.accelerators.devices import (
+    UNNAMED,
     AccessSettings,
     DeviceAccess,
     EngineFacts,
@@ -142,7 +143,7 @@ def _nvml_gpu(nvml: Any, index: int) -> Gpu | None:  # noqa: ANN401  a module wi
     return Gpu(
         uuid=uuid,
         index=index,
-        name=_text(ask("Name") or "NVIDIA GPU"),
+        name=_text(ask("Name") or UNNAMED[NAME]),
         minor=ask("MinorNumber"),
         memory=memory.total if memory else None,
         arch="sm_{}{}".format(*capability) if capability else "",
@@ -163,7 +164,7 @@ def by_proc(proc: Path = _PROC) -> HostDevices | None:
             Gpu(
                 uuid=bus if "?" in uuid else uuid,  # the driver has not woken this GPU yet
                 index=index,
-                name=known.get("Model", "NVIDIA GPU"),
+                name=known.get("Model", UNNAMED[NAME]),
                 minor=int(minor) if minor.isdecimal() else None,
                 bus=bus,
                 numa=numa_node(bus),
@@ -255,10 +256,10 @@ def _how(engine: EngineFacts, settings: AccessSettings) -> GpuAccess:
 
 def listed(engine: EngineFacts, settings: AccessSettings) -> tuple[Gpu, ...]:
     """The GPUs of another machine: by its engine's CDI specs, else by the nodes in its settings."""
-    if gpus := cdi_gpus(CDI, "NVIDIA GPU", engine):
+    if gpus := cdi_gpus(CDI, UNNAMED[NAME], engine):
         return gpus
     numbers = sorted(int(m[1]) for node in settings.devices if (m := _NODE.fullmatch(node)))
-    return tuple(Gpu(uuid=f"/dev/nvidia{n}", index=n, name="NVIDIA GPU", minor=n) for n in numbers)
+    return tuple(Gpu(uuid=f"/dev/nvidia{n}", index=n, name=UNNAMED[NAME], minor=n) for n in numbers)
 
 
 def unpinned() -> DeviceAccess:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
+UNNAMED = {"cuda": "NVIDIA GPU", "rocm": "AMD GPU"}
+"""Names of GPUs whose model nobody tells."""
 GpuAccess = Literal["toolkit", "cdi", "device-nodes"]
 GPU_ACCESS: tuple[GpuAccess, ...] = ("toolkit", "cdi", "device-nodes")
 
@@ -27,6 +29,11 @@ class Gpu:
     bus: str = ""
     """PCI address as in sysfs: `0000:01:00.0`."""
     numa: int | None = None
+
+    @property
+    def model(self) -> str:
+        """What it is one of; "" where its machine does not tell."""
+        return "" if self.name in UNNAMED.values() else self.name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from matrix.accelerators.devices import (
+    UNNAMED,
     AccessSettings,
     DeviceAccess,
     EngineFacts,
@@ -191,11 +192,11 @@ def _owners(nodes: tuple[str, ...]) -> tuple[str, ...]:
 
 def listed(engine: EngineFacts, settings: AccessSettings) -> tuple[Gpu, ...]:
     """The GPUs of another machine: by its engine's CDI specs, else by the nodes in its settings."""
-    if gpus := cdi_gpus(CDI, "AMD GPU", engine):
+    if gpus := cdi_gpus(CDI, UNNAMED[NAME], engine):
         return gpus
     minors = sorted(int(m[1]) for node in settings.devices if (m := _NODE.fullmatch(node)))
     return tuple(
-        Gpu(uuid=f"/dev/dri/renderD{n}", index=i, name="AMD GPU", minor=n)
+        Gpu(uuid=f"/dev/dri/renderD{n}", index=i, name=UNNAMED[NAME], minor=n)
         for i, n in enumerate(minors)
     )
 

@@ -28,7 +28,7 @@ def stale(workspace: Workspace, entries: Iterable["Entry"]) -> dict[tuple[str, s
     found: dict[tuple[str, str, str], str] = {}
     fresh: set[tuple[str, str, str]] = set()
     for waivers in {profile.waivers for profile in workspace.definition.profiles.values()}:
-        plan = make_plan(cells, suites, setup.inventory, known, backend=setup.name,
+        plan = make_plan(cells, suites, setup.inventory, known.values(), backend=setup.name,
                          origin=setup.origin, waivers=waivers, rerun="all")  # fmt: skip
         for job in plan.jobs:
             for run in job.suites:

@@ -73,7 +73,8 @@ class Turns:
         """Hold a turn; gives the GPUs that are leased to it. Raises `Stopped`."""
         alone = need == "alone"
         device = job.cell.device
-        gpus = () if device == "cpu" or need == "install" else self._runner.devices[device].gpus
+        found = () if device == "cpu" or need == "install" else self._runner.devices[device].gpus
+        gpus = [g for g in found if not job.models or g.model in job.models] or found
         if not gpus:
             with self._processors(alone):
                 yield ()

@@ -31,7 +31,7 @@ def test_a_report_while_a_run_writes(project, make, until):
     process = project.start("run", "--json")
     seen = set()
     while process.poll() is None:
-        entries = list(project.store.newest().values())
+        entries = project.store.newest()
         assert len(project.store.rows(entries)) == len(entries)
         seen.add(len(entries))
     assert process.returncode == 0, process.communicate()

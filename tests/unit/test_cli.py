@@ -114,7 +114,7 @@ def test_a_replay_keeps_the_time_of_its_recording_and_says_that_it_is_one(
     replay(outcome("t", feature="bf16"))
     [row] = json.loads(run_cli("report", "--json").out)
     assert (row["time"], row["backend"]) == ("2025-01-02T03:04:05+00:00", "replay")
-    [made] = Store(tmp_path / "results").newest().values()
+    [made] = Store(tmp_path / "results").newest()
     assert (made.started, made.provision) == ("2025-01-02T03:04:05+00:00", "replayed")
     assert "measured 2025-01-02 on cpu Test CPU; replay, replayed" in run_cli("report").out
 
@@ -124,7 +124,7 @@ def test_a_recording_that_does_not_say_when_is_of_now(replay, outcome, record, e
     folder = record(outcome("t")) / "cells" / "torch2.6.0-cpu-py3.11" / "venv-cpu" / "feature"
     (folder / "execution.json").write_text(entry)
     replay(outcome("t"), options=("--json",))
-    [made] = Store(tmp_path / "results").newest().values()
+    [made] = Store(tmp_path / "results").newest()
     assert made.started[:4] == str(store.utc_now().year)
 
 

@@ -70,3 +70,25 @@ def test_a_finding_says_where_and_what():
 
 def test_metrics_have_no_verdict_to_compare():
     assert compare([], [Row(**ROW, test="t", metric="time", samples=(1.0,))]) == []
+
+
+def on(model, verdict, **more):
+    return rows(verdict, execution="docker-cuda", device="cuda", device_model=model, **more)
+
+
+def test_another_gpu_model_is_no_baseline():
+    before = [*on("H100", "pass"), *on("H200", "fail"), *on("H200", "pass", test="other")]
+    assert [f.change for f in compare(before, on("H100", "fail"))] == ["new"]
+    assert [f.change for f in compare(before, on("H300", "fail"))] == ["first-seen"]
+    [finding, _] = compare(before, on("H200", "fail"))
+    assert (finding.change, finding.before) == ("known", "fail")
+
+
+def test_a_cell_that_reaches_no_gpu_today_is_compared_with_the_day_it_did():
+    before = on("H100", "pass", test="test_a.py::t")
+    assert [f.change for f in compare(before, on("", "uninstallable", test=""))] == ["new"]
+
+
+def test_another_processor_is_a_baseline():
+    before = rows("pass", device_model="Xeon")
+    assert [f.change for f in compare(before, rows("fail", device_model="EPYC"))] == ["new"]

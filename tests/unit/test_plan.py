@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from matrix import tracked
-from matrix.accelerators import AccessSettings, HostDevices
+from matrix.accelerators import AccessSettings, Gpu, HostDevices
 from matrix.cells import Cell
 from matrix.definition import Runner, Suite
-from matrix.plan import make_plan, recipe
+from matrix.plan import fits, make_plan, recipe
 from matrix.runners import Inventory, RunnerInfo
 from matrix.store import Entry
 
@@ -26,7 +26,12 @@ KEY = (CELL.id, "venv-cpu", "mine")
 
 def plan(*cells, suites=(MINE,), known=None, runner=RUNNER, **more):
     return make_plan(
-        cells or (CELL,), suites, Inventory(runners=(runner,)), known or {}, backend="venv", **more
+        cells or (CELL,),
+        suites,
+        Inventory(runners=(runner,)),
+        (known or {}).values(),
+        backend="venv",
+        **more,
     )
 
 
@@ -229,3 +234,47 @@ def test_a_plan_says_all_of_it_as_json():
     assert [job["verdict"] for job in data["jobs"]] == ["no-runner"]
     assert data["fresh"][0]["run"] == "r1"
     assert (data["slots"], data["estimate_s"], data["excluded"]) == (2, 0.0, [])
+
+
+def on(name, *models):
+    """A runner with GPUs of these models."""
+    gpus = tuple(Gpu(uuid=f"GPU-{n}", index=n, name=model) for n, model in enumerate(models))
+    devices = {"cpu": CPU, "cuda": HostDevices(driver="580.1", names=models, gpus=gpus)}
+    return replace(RUNNER, name=name, devices=devices)
+
+
+def of_model(model, run="r1", **more):
+    """A result on a GPU of a model."""
+    fields = {"cell": GPU.id, "execution": "docker-cuda", "suite": "mine", "counts": {"pass": 1},
+              "recipe": recipe(GPU, MINE, "docker", HERE)}  # fmt: skip
+    return Entry(**{**fields, **more, "run": run, "device_model": model})
+
+
+def for_gpus(*runners, known=()):
+    return make_plan((GPU,), (MINE,), Inventory(runners=runners), known, backend="docker")
+
+
+def test_a_result_of_another_gpu_model_makes_nothing_fresh():
+    known = [of_model("NVIDIA H100")]
+    assert for_gpus(on("one", "NVIDIA H100"), known=known).jobs == ()
+    [job] = for_gpus(on("one", "NVIDIA H200"), known=known).jobs
+    assert (job.models, whys(for_gpus(on("one", "NVIDIA H200")))) == (("NVIDIA H200",), ["new"])
+
+
+def test_each_gpu_model_of_the_runners_gets_a_result_of_its_own():
+    first, second = on("first", "NVIDIA H100"), on("second", "NVIDIA H200")
+    known = [of_model("NVIDIA H100", run="r2")]
+    [job] = for_gpus(first, second, known=known).jobs
+    assert (job.runner, job.models) == ("second", ("NVIDIA H200",))
+    assert [fits(job, runner) for runner in (first, second, on("third", "NVIDIA GPU"))] == [
+        False, True, True,
+    ]  # fmt: skip
+    made = for_gpus(first, second, known=[*known, of_model("NVIDIA H200", run="r3")])
+    assert (made.jobs, sorted(f.entry.run for f in made.fresh)) == ((), ["r2", "r3"])
+
+
+def test_a_gpu_whose_model_nobody_tells_takes_what_there_is():
+    """So does a cell that got to no GPU: it can be made nowhere."""
+    assert for_gpus(on("far", "NVIDIA GPU"), known=[of_model("NVIDIA H100")]).jobs == ()
+    known = [of_model("", verdict="uninstallable", counts={"uninstallable": 1})]
+    assert for_gpus(on("one", "NVIDIA H200"), known=known).jobs == ()

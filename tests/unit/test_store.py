@@ -1,5 +1,6 @@
 """Bundles: whole or not there, never edited, found again, published."""
 
+import itertools
 import json
 import os
 import shutil
@@ -21,11 +22,11 @@ def store(tmp_path):
     return Store(tmp_path / "results")
 
 
-def keep(bundle, suite="feature", verdict="", counts=None, recipe="r"):
+def keep(bundle, suite="feature", verdict="", counts=None, recipe="r", **more):
     """Commit one suite to a bundle; returns its entry."""
     entry = Entry(
         run=bundle.id, cell="c", execution="venv-cpu", suite=suite, recipe=recipe,
-        verdict=verdict, counts={"pass": 1} if counts is None else counts,
+        verdict=verdict, counts={"pass": 1} if counts is None else counts, **more,
     )  # fmt: skip
     folder = bundle.stage("c", "venv-cpu", suite)
     bundle.commit(folder, entry, [Row(**ROW, test=f"{bundle.id}-{suite}", verdict="pass")])
@@ -69,7 +70,24 @@ def test_the_newest_evidence_counts(store, first, then, newest, monkeypatch):
     for number, more in enumerate((first, then)):
         monkeypatch.setattr("secrets.token_hex", lambda _, number=number: f"{number:06x}")
         entries.append(keep(store.create({}), **more))
-    assert store.newest() == {("c", "venv-cpu", "feature"): entries[newest]}
+    assert store.newest() == [entries[newest]]
+
+
+def test_gpu_models_do_not_answer_for_each_other(store, monkeypatch):
+    numbers = itertools.count()
+    monkeypatch.setattr("secrets.token_hex", lambda _: f"{next(numbers):06x}")
+
+    def on(model, **more):
+        return keep(store.create({}), device_model=model, **more)
+
+    _, second, third = on("H100"), on("H200"), on("H100")
+    assert store.newest() == [third, second]
+    assert store.baselines() == [second, third]
+    on("", verdict="infra")
+    assert store.newest() == [third, second], "a fault says nothing about any of them"
+    gone = on("", verdict="uninstallable")
+    assert store.newest() == [gone], "what cannot be made today can be made for none"
+    assert store.baselines() == [second, third]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +106,7 @@ def test_a_damaged_run_costs_nothing_but_itself(store, damage):
     damaged, whole = store.create({}), store.create({})
     entry = keep(whole)
     (damaged.path / "run.json").write_text(damage)
-    assert list(store.newest().values()) == [entry]
+    assert store.newest() == [entry]
 
 
 def test_damaged_rows_leave_their_entry_without_rows(store):
@@ -174,8 +192,8 @@ def test_published_runs_of_other_machines_make_nothing_fresh_here(store):
     bundle.finish({})
     store.publish(store.run(bundle.id))
     shutil.rmtree(store.local)
-    assert store.newest() == {}
-    assert list(store.newest(published=True).values()) == [entry]
+    assert store.newest() == []
+    assert store.newest(published=True) == [entry]
     assert [run.id for run in store.runs()] == [bundle.id]
 
 

@@ -61,8 +61,8 @@ def test_a_failed_turn_is_given_back():
 GPUS = tuple(Gpu(uuid=f"GPU-{n}", index=n, name="H200") for n in range(2))
 
 
-def job_on(device):
-    return SimpleNamespace(cell=SimpleNamespace(device=device))
+def job_on(device, *models):
+    return SimpleNamespace(cell=SimpleNamespace(device=device), models=models)
 
 
 @pytest.fixture
@@ -138,3 +138,16 @@ def test_numbers_of_a_processor_wait_for_suites_on_gpus(turns):
         assert not got.wait(0.3)
     assert got.wait(5)
     thread.join(5)
+
+
+def test_a_job_for_a_model_gets_a_gpu_of_that_model(tmp_path):
+    gpus = tuple(Gpu(uuid=f"GPU-{n}", index=n, name=n) for n in ("H100", "H200"))
+    runner = SimpleNamespace(
+        devices={"cuda": HostDevices(driver=None, names=("H100", "H200"), gpus=gpus)}, docker=""
+    )
+    turns = Turns(runner, run="r", leases=tmp_path / "leases", stop=threading.Event())
+    for wanted in ("H200", "H100"):
+        with turns(job_on("cuda", wanted), "alone", say) as [gpu]:
+            assert gpu.name == wanted
+    with turns(job_on("cuda", "unknown"), "alone", say) as [gpu]:
+        assert gpu in gpus
