@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from matrix.accelerators import DeviceAccess, EngineFacts, Gpu
 from matrix.backends import Backend, Context
@@ -29,13 +29,28 @@ def _from_pins(_cell: Cell, _suites: tuple[Suite, ...]) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setup:
-    """A backend for each of some runners; `note` says why it was chosen, or what is missing."""
+    """A backend for each of some runners; `note` says why it was chosen, or what is missing.
+
+    It lets go of its engines when it is left.
+    """
 
     name: BackendName
     make: MakeBackend
     inventory: Inventory
     origin: Origin = _from_pins
     note: str = ""
+    engines: tuple["Engine", ...] = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of its engines: a tunnel to one is a process and a folder of this machine."""
+        for engine in self.engines:
+            engine.close()
 
     def as_json(self) -> dict[str, str | list[str]]:
         """For machines and for the bundle."""
@@ -64,6 +79,7 @@ def auto(workspace: Workspace, cells: Sequence[Cell], slots: int | None = None) 
         found = [bases.find(engine.client, c, definition, workspace.env) for c in kinds.values()]
         if any(not isinstance(base, str) for base in found):
             return setup
+    setup.close()
     return replace(
         venv(workspace, slots), note=next(base for base in found if isinstance(base, str))
     )
@@ -96,6 +112,7 @@ def mounted(
     setup, engines = _docker(workspace, slots, mounted=True)
     base = bases.find(engines["local"].client, cell, workspace.definition, workspace.env)
     if isinstance(base, str):
+        setup.close()
         raise InfrastructureError(base)
     return replace(
         setup,
@@ -119,11 +136,14 @@ def _docker(
     silent: list[RunnerInfo] = []
     reasons: list[str] = []
     for runner in chosen:
+        engine = None
         try:
             engine = connect(runner.docker, _engine_env(runner, workspace.env))
             with engine.errors():
                 facts = EngineFacts.of(engine.client.info())
         except (NoEngine, EngineLost) as error:
+            if engine:
+                engine.close()
             silent.append(runner)
             reasons.append(f"runner `{runner.name}`: {error}")
             continue
@@ -137,6 +157,7 @@ def _docker(
         inventory=Inventory(runners=tuple(runners), silent=tuple(silent)),
         origin=_dockerfile(workspace),
         note="; ".join(reasons),
+        engines=tuple(engines.values()),
     ), engines
 
 

@@ -85,7 +85,10 @@ def _render_options(arguments: argparse.Namespace) -> Iterator[InputError]:
 
 
 def planned(arguments: argparse.Namespace, workspace: Workspace) -> tuple["Plan", "Setup"]:
-    """Make the plan of `plan` and `run`; raises `InputError` with every mistake."""
+    """Make the plan of `plan` and `run`; raises `InputError` with every mistake.
+
+    Who asks for it closes the setup.
+    """
     from matrix import setups
     from matrix.plan import make_plan
 
@@ -115,11 +118,15 @@ def planned(arguments: argparse.Namespace, workspace: Workspace) -> tuple["Plan"
         else:
             make = {"venv": setups.venv, "docker": setups.docker}[arguments.backend]
             setup = make(workspace, slots)
-    plan = make_plan(
-        cells, suites, setup.inventory, workspace.store.newest(),
-        backend=setup.name, origin=setup.origin, excluded=workspace.expansion.excluded,
-        rerun=arguments.rerun, waivers=profile.waivers,
-    )  # fmt: skip
+    try:
+        plan = make_plan(
+            cells, suites, setup.inventory, workspace.store.newest(),
+            backend=setup.name, origin=setup.origin, excluded=workspace.expansion.excluded,
+            rerun=arguments.rerun, waivers=profile.waivers,
+        )  # fmt: skip
+    except BaseException:
+        setup.close()
+        raise
     return plan, setup
 
 

@@ -39,6 +39,7 @@ def list_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
 def plan_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     """Print what `run` would do."""
     plan, setup = planned(arguments, workspace)
+    setup.close()
     if arguments.json:
         print_json({**setup.as_json(), **plan.as_json()})
         return errors.OK

@@ -16,13 +16,19 @@ from matrix.workspace import Workspace
 if TYPE_CHECKING:
     from matrix.plan import Plan
     from matrix.running import RunResult
+    from matrix.setups import Setup
 
 
 def run_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     """Carry the plan out, print tables and findings; the exit code says how it went."""
     plan, setup = planned(arguments, workspace)
-    if not plan.jobs:
-        return _nothing_to_do(arguments, plan)
+    with setup:
+        if not plan.jobs:
+            return _nothing_to_do(arguments, plan)
+        return _run(arguments, workspace, plan, setup)
+
+
+def _run(arguments: argparse.Namespace, workspace: Workspace, plan: "Plan", setup: "Setup") -> int:
     from matrix.board import make_board
     from matrix.running import as_json, run_plan
 

@@ -8,6 +8,7 @@ import pytest
 from matrix import setups
 from matrix.engines import bases, connection
 from matrix.engines.bases import Base
+from matrix.engines.connection import EngineLost
 from matrix.engines.tunnel import NoEngine
 from matrix.errors import InfrastructureError
 from matrix.workspace import Workspace
@@ -32,7 +33,7 @@ BASE = Base(name="base", digest="sha256:1", reference="base@sha256:1")
 @pytest.fixture
 def world(tmp_path, env, monkeypatch):
     """A workspace, and engines that answer where a test says so."""
-    world = SimpleNamespace(answers=set(), asked=[], base=BASE, env=env)
+    world = SimpleNamespace(answers=set(), asked=[], closed=[], base=BASE, env=env)
 
     def connect(url, env):
         world.asked.append((url, env.get("DOCKER_CERT_PATH", "")))
@@ -41,8 +42,9 @@ def world(tmp_path, env, monkeypatch):
         info = {"NCPU": 8, "MemTotal": 1 << 30}
         client = SimpleNamespace(info=lambda: info)
         return SimpleNamespace(
-            url=url, client=client, is_local=url == "", errors=contextlib.nullcontext
-        )
+            url=url, client=client, is_local=url == "", errors=contextlib.nullcontext,
+            close=lambda: world.closed.append(url),
+        )  # fmt: skip
 
     def workspace(text=MATRIX, **env_):
         (tmp_path / "matrix.toml").write_text(text)
@@ -76,6 +78,7 @@ def test_an_engine_without_a_base_is_not_taken_and_the_way_to_one_is_said(world)
     world.answers, world.base = {""}, "make one with `base build`"
     setup = auto(world, DOCKER_HOST="tcp://here:1")
     assert (setup.name, setup.note) == ("venv", "make one with `base build`")
+    assert world.closed == [""]
 
 
 def test_an_engine_with_a_base_is_taken(world):
@@ -94,6 +97,28 @@ def test_the_engines_of_the_matrix_file_take_the_place_of_the_usual_one(world, t
     assert [(r.name, r.cores, r.slots) for r in setup.inventory.runners] == [("a", 8, 2)]
     assert setup.inventory.slots == 2
     assert setup.note == "runner `b`: no Docker engine answers at `tcp://b:1`"
+
+
+def test_engines_are_let_go_of_at_the_end(world):
+    """An engine through ssh is a process and a folder here."""
+    world.answers = {"tcp://a:1", "tcp://b:1"}
+    text = MATRIX + RUNNERS.replace('tls = "."\n', "")
+    with setups.docker(world.workspace(text)):
+        assert world.closed == []
+    assert sorted(world.closed) == ["tcp://a:1", "tcp://b:1"]
+
+
+def test_an_engine_that_is_lost_while_it_tells_of_itself_is_let_go_of(world, monkeypatch):
+    @contextlib.contextmanager
+    def lost():
+        raise EngineLost("gone")
+        yield
+
+    made = SimpleNamespace(errors=lost, close=lambda: world.closed.append("lost"))
+    monkeypatch.setattr(connection, "connect", lambda *_: made)
+    with pytest.raises(InfrastructureError, match="runner `local`: gone"):
+        setups.docker(world.workspace())
+    assert world.closed == ["lost"]
 
 
 def test_who_asks_for_containers_gets_no_environments(world):
