@@ -1,6 +1,7 @@
 """What is wrong with the content of a well-shaped matrix.toml, each mistake with its TOML path."""
 
 import os
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,6 +38,8 @@ _RUNNER_TEXTS = {
         "no number; images lack the host's group names, `stat -c %g /dev/kfd` prints the number",
     ),
 }
+# where engines keep their sockets, and what holds those folders
+_SOCKETS = re.compile(r"/|/var|/run|/run/(?:docker|containerd|podman|crio|user)(?:/.*)?|.*\.sock")
 KEYWORD_VARIANTS = ("default", "published")
 _EXACT = re.compile(r"[A-Za-z0-9][\w.-]*\s*==\s*[\w.+!-]+")
 _PYTHON = re.compile(r"3\.\d{1,2}t?")
@@ -80,6 +83,12 @@ def _runner(
         for text in strings(item.get(key)):
             if not pattern.fullmatch(text):
                 yield f"{path}.{key}: `{text}` is {wrong}"
+    for text in strings(item.get("driver_mounts")):
+        source = text.partition(":")[0]
+        place = f"/{posixpath.normpath(source).lstrip('/')}"
+        if _SOCKETS.fullmatch(re.sub(r"^/var/run(?=/|$)", "/run", place)):
+            why = "may bring an engine's socket into cells; name the driver's own files or folders"
+            yield f"{path}.driver_mounts: `{source}` {why}"
     if (how := item.get("gpu")) is not None and how not in GPU_ACCESS:
         yield f"{path}.gpu: unknown `{how}`; {schema.hint(how, list(GPU_ACCESS))}"
     if name != "local" and "docker" not in raw:

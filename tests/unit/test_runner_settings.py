@@ -146,3 +146,26 @@ groups = ["44"]
         ),
     }
     jsonschema.validate(tomllib.loads(path.read_text()), schema.json_schema())
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["/", "/run", "/var", "/var/run/", "/usr/../run", "//run", "/run/docker", "/run/user/1000",
+     "/var/run/containerd", "/srv/docker.sock"],
+)  # fmt: skip
+def test_a_mount_that_would_bring_an_engines_socket_is_refused(tmp_path, source):
+    """Who can speak to an engine owns its machine."""
+    text = f'[runners.local]\ndriver_mounts = ["{source}:/usr/local/nvidia"]\n'
+    [problem] = refusal(text, tmp_path)
+    assert problem == (
+        f"runners.local.driver_mounts: `{source}` may bring an engine's socket into cells; name "
+        "the driver's own files or folders"
+    )
+
+
+@pytest.mark.parametrize("source", ["/run/nvidia/driver", "/usr/lib", "/runtime", "/var/lib/x"])
+def test_folders_of_drivers_are_no_sockets(tmp_path, source):
+    data = f"{TORCH}[runners.local]\ndriver_mounts = ['{source}']\n"
+    (tmp_path / "m.toml").write_text(data)
+    [mount] = load(tmp_path / "m.toml").runners["local"].access.driver_mounts
+    assert mount.source == source
