@@ -86,11 +86,6 @@ class Inventory:
         return repr(sorted(told))
 
     @property
-    def local(self) -> RunnerInfo:
-        """The machine we are on."""
-        return self.runners[0]
-
-    @property
     def slots(self) -> int:
         """How many jobs run at once, on all runners together."""
         return sum(runner.slots for runner in self.runners)

@@ -13,7 +13,7 @@ from matrix.backends import CellFailed, Context, Environment, Progress, RunnerLo
 from matrix.backends.endings import blame_memory, close_report
 from matrix.backends.interpreter import PROBE_TIMEOUT, SPARE, companions_of, order, tests_of
 from matrix.backends.mounted import places
-from matrix.backends.processors import Processors, usable
+from matrix.backends.processors import CpuShares, usable
 from matrix.backends.travel import Travelling, suite_files, tree
 from matrix.engines.archives import Caps, pack
 from matrix.engines.connection import Engine, EngineLost
@@ -92,7 +92,7 @@ class DockerBackend:
         with engine.errors():
             info = engine.client.info()
         self.memory = int(info["MemTotal"])
-        self.cpus = Processors(usable(int(info["NCPU"]), local=engine.is_local), box.slots)
+        self.cpus = CpuShares(usable(int(info["NCPU"]), local=engine.is_local), box.slots)
 
     def answers(self) -> bool:
         """Whether the engine can be reached again."""

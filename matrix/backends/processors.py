@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 
 def usable(count: int, *, local: bool) -> tuple[int, ...]:
-    """Processors by number: of `count`, those that we may use too where it is this machine."""
+    """CpuShares by number: of `count`, those that we may use too where it is this machine."""
     ours = os.sched_getaffinity(0) if local and hasattr(os, "sched_getaffinity") else range(count)
     return tuple(sorted(cpu for cpu in ours if cpu < count)) or tuple(range(count))
 
 
-class Processors:
+class CpuShares:
     """Equal shares of processors: two containers never have one in common.
 
     One that runs alone has them all, and so has each that comes when all shares are taken.
@@ -27,7 +27,7 @@ class Processors:
 
     @contextmanager
     def share(self, *, exclusive: bool) -> Iterator[tuple[int, ...]]:
-        """Processors for one container."""
+        """CpuShares for one container."""
         with self._lock:
             taken = () if exclusive or not self._free else self._free.pop(0)
         try:

@@ -4,7 +4,6 @@ import functools
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,6 @@ OWNER = "torch-matrix.owner"
 RUN = "torch-matrix.run"
 JOB = "torch-matrix.job"
 OWNER_FILE = "owner"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reaped:
-    """What was removed, by its names."""
-
-    containers: tuple[str, ...]
-    volumes: tuple[str, ...]
-    images: tuple[str, ...]
 
 
 def owner_of(folder: Path) -> str:
@@ -52,10 +42,10 @@ def labels(owner: str, run: str, job: str = "") -> dict[str, str]:
     return {OURS: "1", OWNER: owner, RUN: run, **({JOB: job} if job else {})}
 
 
-def reap(engine: Engine, owner: str, lives: Callable[[str], bool]) -> Reaped:
-    """Remove containers, volumes and images of runs of this owner that live no more.
+def reap(engine: Engine, owner: str, lives: Callable[[str], bool]) -> None:
+    """Remove containers and volumes of runs of this owner that live no more.
 
-    An image that is to outlive its run carries no label of a run. Raises `EngineLost`.
+    Images outlive their run, which makes the next one quick. Raises `EngineLost`.
     """
     client = engine.client
     mine = {"label": [f"{OURS}=1", f"{OWNER}={owner}", RUN]}
@@ -65,33 +55,20 @@ def reap(engine: Engine, owner: str, lives: Callable[[str], bool]) -> Reaped:
         return not living(thing["Labels"][RUN])
 
     with engine.errors():
-        containers = client.containers.list(all=True, filters=mine, sparse=True)
-        gone = [
-            container.id[:12]
-            for container in containers
-            if dead(container.attrs) and _removed(container.remove, v=True, force=True)
-        ]
-        freed = [
-            volume.name
-            for volume in client.volumes.list(filters=mine)
-            if dead(volume.attrs) and _removed(volume.remove, force=True)
-        ]
-        unused = [
-            image["Id"]
-            for image in client.api.images(filters=mine)
-            if dead(image) and _removed(client.images.remove, image["Id"], force=True)
-        ]
-    return Reaped(containers=tuple(gone), volumes=tuple(freed), images=tuple(unused))
+        for container in client.containers.list(all=True, filters=mine, sparse=True):
+            if dead(container.attrs):
+                _remove(container.remove, v=True, force=True)
+        for volume in client.volumes.list(filters=mine):
+            if dead(volume.attrs):
+                _remove(volume.remove, force=True)
 
 
-def _removed(remove: Callable[..., Any], *arguments: Any, **options: Any) -> bool:  # noqa: ANN401
-    """Whether it is gone by us; what another process removes or uses meanwhile is its own."""
+def _remove(remove: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401
+    """Remove it, unless another process removes or uses it meanwhile."""
     try:
-        remove(*arguments, **options)
+        remove(**options)
     except NotFound:
-        return False
+        pass
     except APIError as error:
-        if error.status_code == 409:  # noqa: PLR2004  in use, or being removed
-            return False
-        raise
-    return True
+        if error.status_code != 409:  # noqa: PLR2004  in use, or being removed
+            raise

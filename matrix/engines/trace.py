@@ -142,12 +142,6 @@ class Transcript:
                 return vertex.name, tuple(self._last.get(digest, ()))
         return None
 
-    @property
-    def worked(self) -> tuple[str, ...]:
-        """Names of the steps that were not cached."""
-        done = (v for v in self._known.values() if v.completed and not v.cached)
-        return tuple(vertex.name for vertex in done)
-
     def _line(self, digest: str, text: str) -> None:
         text = text.rstrip("\r").rpartition("\r")[2]  # of a progress bar only its end
         self._write(f"#{self._numbers.get(digest, 0)} {text}")

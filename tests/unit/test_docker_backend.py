@@ -14,7 +14,7 @@ from matrix.accelerators import DeviceAccess
 from matrix.backends import CellFailed, Context, RunnerLost, docker, mounted
 from matrix.backends.docker import Box, DockerBackend, Mounted, judge_end
 from matrix.backends.endings import blame_memory, close_report
-from matrix.backends.processors import Processors, usable
+from matrix.backends.processors import CpuShares, usable
 from matrix.backends.travel import suite_files
 from matrix.cells import Cell
 from matrix.definition import Suite
@@ -362,14 +362,14 @@ def test_a_suite_that_is_too_large(tmp_path):
 
 
 def test_processors_are_shared_out():
-    cpus = Processors((0, 1, 4, 5, 6), 2)
+    cpus = CpuShares((0, 1, 4, 5, 6), 2)
     with cpus.share(exclusive=False) as one, cpus.share(exclusive=False) as two:
         assert (one, two) == ((0, 1), (4, 5))
         with cpus.share(exclusive=True) as all_:
             assert all_ == (0, 1, 4, 5, 6)
     with cpus.share(exclusive=False) as again:
         assert again == (0, 1)
-    with Processors((0,), 3).share(exclusive=False) as only:
+    with CpuShares((0,), 3).share(exclusive=False) as only:
         assert only == (0,)
 
 

@@ -25,13 +25,13 @@ TORCH = {"torch": [{"version": "2.6.0"}]}
 def test_how_many_cells_run_at_once(monkeypatch, data, asked, cores, slots):
     monkeypatch.setattr(runners, "cores", lambda: cores)
     found = inventory(parse({**TORCH, **data}, Path("m.toml")), asked)
-    assert (found.local.slots, found.local.cores) == (slots, cores)
+    assert (found.runners[0].slots, found.runners[0].cores) == (slots, cores)
 
 
 def test_a_runner_passes_its_settings_on_and_refuses_what_it_has_not(monkeypatch):
     monkeypatch.setattr(runners, "LocalDevices", lambda _: {"cpu": object()})
     data = {**TORCH, "runners": {"local": {"env": {"NCCL_NVLS_ENABLE": "0"}}}}
-    local = inventory(parse(data, Path("m.toml"))).local
+    local = inventory(parse(data, Path("m.toml"))).runners[0]
     assert local.env == {"NCCL_NVLS_ENABLE": "0"}
     assert local.refusal("cpu") == ""
     assert local.refusal("rocm") == "no rocm device on runner `local` (it has: cpu)"
@@ -46,9 +46,9 @@ def test_an_inventory_looks_at_nothing_that_is_not_asked_for(monkeypatch):
     looked = []
     monkeypatch.setattr("matrix.accelerators.cuda.detect", lambda: looked.append("cuda"))
     found = inventory(parse(TORCH, Path("m.toml")))
-    assert found.local.refusal("cpu") == ""
+    assert found.runners[0].refusal("cpu") == ""
     assert looked == []
-    assert found.local.refusal("cuda").startswith("no cuda device on runner `local`")
+    assert found.runners[0].refusal("cuda").startswith("no cuda device on runner `local`")
     assert looked == ["cuda"]
 
 
