@@ -189,10 +189,12 @@ def _containers(
     from matrix import scratch  # noqa: PLC0415  as above
     from matrix.backends.docker import Box, DockerBackend  # noqa: PLC0415  as above
     from matrix.engines.connection import EngineLost  # noqa: PLC0415  as above
+    from matrix.engines.disk import Runs  # noqa: PLC0415  as above
     from matrix.engines.images import ImageMaker  # noqa: PLC0415  as above
     from matrix.engines.labels import owner_of, reap  # noqa: PLC0415  as above
 
     owner = owner_of(workspace.store.local)
+    lives = scratch.lives(workspace.store)
 
     def make(context: Context, runner: RunnerInfo) -> Backend:
         try:
@@ -201,7 +203,7 @@ def _containers(
             raise InfrastructureError(f"runner `{runner.name}`: {lost}") from lost
 
     def started(context: Context, runner: RunnerInfo, engine: "Engine") -> Backend:
-        reap(engine, owner, scratch.lives(workspace.store))
+        reap(engine, owner, lives)
         with engine.errors():
             facts = EngineFacts.of(engine.client.info())
         memory = runner.settings.memory if runner.settings else ""
@@ -215,6 +217,7 @@ def _containers(
             is_local=engine.is_local,
             work=context.work,
             run_id=context.run,
+            runs=Runs(owner=owner, lives=lambda run: run == context.run or lives(run)),
             stop=context.stop,
         )
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,27 @@ import docker
 from docker.errors import APIError, ImageNotFound
 
 from matrix.engines.builder import LABEL, RUN_LABEL
+from matrix.engines.labels import OWNER
 from matrix.errors import InputError, RunnerUnfit
 
 MIN_FREE_GB = 10.0
 YOUNG = 3600.0  # seconds: another run may be about to use what it has just made
+LONGEST = 7 * 86400.0  # seconds: whether a run of another machine or checkout lives is not known
 _IN_USE = 409
 # in BuildKit's words for what a step of ours left: nothing else has a uv or a cache there
 _OURS = ("/run/build/uv ", "/run/build/cache", "/opt/constraints.txt", "torch-matrix")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Runs:
+    """Whose images these are: the owner of this run, and which of the owner's runs live."""
+
+    owner: str
+    lives: Callable[[str], bool]
+
+
 def make_room(
-    client: docker.DockerClient, run_id: str, env: Mapping[str, str], note: Callable[[str], None]
+    client: docker.DockerClient, runs: Runs, env: Mapping[str, str], note: Callable[[str], None]
 ) -> None:
     """Prune when less than `$MATRIX_MIN_FREE_GB` is free; raises `RunnerUnfit` if still less is.
 
@@ -35,7 +46,7 @@ def make_room(
     free = free_bytes(client)
     if free is None or free >= wanted:
         return
-    for line in prune(client, run_id):
+    for line in prune(client, runs):
         note(line)
     if (free := free_bytes(client)) is not None and free < wanted:
         reason = (
@@ -53,21 +64,31 @@ def free_bytes(client: docker.DockerClient) -> int | None:
     return shutil.disk_usage(folder).free if folder.is_dir() else None
 
 
-def prune(client: docker.DockerClient, run_id: str) -> list[str]:
-    """Remove cells and tools that this run does not need and what built them; says what went.
+def prune(client: docker.DockerClient, runs: Runs) -> list[str]:
+    """Remove cells and tools that no living run needs and what built them; says what went.
 
-    Bases stay, and what is younger than an hour, and everything without our label.
+    Bases stay, and what is younger than an hour, and everything without our label. Of runs of
+    another owner nobody here knows whether they live: theirs stay for a week.
     """
-    removed = []
-    for image in client.api.images(filters={"label": f"{LABEL}=1"}):
-        labels = image.get("Labels") or {}
-        ours = not labels.keys().isdisjoint((RUN_LABEL, f"{LABEL}.tools", f"{LABEL}.stage"))
-        young = time.time() - image["Created"] < YOUNG
-        if ours and not young and labels.get(RUN_LABEL) != run_id and _remove(client, image):
-            removed.append(f"removed image {image['Id'][7:19]}, {image['Size'] / 1e6:.0f} MB")
+    removed = [
+        f"removed image {image['Id'][7:19]}, {image['Size'] / 1e6:.0f} MB"
+        for image in client.api.images(filters={"label": f"{LABEL}=1"})
+        if not _is_needed(image, runs) and _remove(client, image)
+    ]
     if freed := _prune_records(client):
         removed.append(f"removed build cache, {freed / 1e6:.0f} MB")
     return removed
+
+
+def _is_needed(image: Mapping[str, Any], runs: Runs) -> bool:
+    labels = image.get("Labels") or {}
+    age = time.time() - float(image["Created"])
+    if run := labels.get(RUN_LABEL):
+        if labels.get(OWNER) == runs.owner:
+            return age < YOUNG or runs.lives(run)
+        return age < LONGEST
+    tools = not labels.keys().isdisjoint((f"{LABEL}.tools", f"{LABEL}.stage"))
+    return not tools or age < YOUNG
 
 
 def _remove(client: docker.DockerClient, image: Mapping[str, Any]) -> bool:

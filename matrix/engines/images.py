@@ -15,11 +15,9 @@ from docker.errors import ImageNotFound
 
 from matrix import locks, render
 from matrix.definition import Definition, Suite
-from matrix.engines import bases, disk, tools
+from matrix.engines import bases, disk, labels, tools
 from matrix.engines.api import FAULTS
 from matrix.engines.builder import (
-    LABEL,
-    RUN_LABEL,
     Builder,
     BuildRefused,
     BuildTimeout,
@@ -47,14 +45,13 @@ _STEP = re.compile(r"(?:\[(?:\S+ +)?|Step )(\d+/\d+)")
 class Image:
     """A cell as an image. Sizes in bytes, `stages` in seconds; `base` is its name and digest.
 
-    `dockerfile` and `lock` are texts for the bundle, `builder` is one of `building.BUILDERS`.
+    `lock` is its text for the bundle, `builder` is one of `building.BUILDERS`.
     """
 
     id: str
     size: int
     builder: str
     base: str
-    dockerfile: str
     lock: str
     install_bytes: int | None
     stages: Mapping[str, float]
@@ -78,6 +75,7 @@ class ImageMaker:
         env: Mapping[str, str],
         work: Path,
         run_id: str,
+        runs: disk.Runs,
         stop: threading.Event,
         is_local: bool = True,
         timeout: float = BUILD_TIMEOUT,
@@ -92,7 +90,8 @@ class ImageMaker:
         self._stop = stop
         self._is_local = is_local
         self._timeout = timeout
-        self._labels = {LABEL: "1", RUN_LABEL: run_id}
+        self._runs = runs
+        self._labels = labels.labels(runs.owner, run_id)
         self._guard = threading.Lock()
         self._bases: dict[tuple[str, str], bases.Base] = {}
         self._chosen: tuple[Builder, tuple[str, ...]] | None = None
@@ -119,7 +118,7 @@ class ImageMaker:
     ) -> Image:
         base = self._base(job)
         if self._is_local:
-            disk.make_room(self._client, self._labels[RUN_LABEL], self._env, listener.write)
+            disk.make_room(self._client, self._runs, self._env, listener.write)
         builder = self._builder(base, listener.write)
         text = self._render(job, mounts=builder.mounts)  # refuses what a lock must not see either
         (folder / "Dockerfile").write_text(text, encoding="utf-8")
@@ -137,7 +136,6 @@ class ImageMaker:
             size=found.attrs["Size"],
             builder=builder.name,
             base=str(base),
-            dockerfile=text,
             lock=lock.text,
             install_bytes=_installed(found.history()),
             stages=MappingProxyType(stages),

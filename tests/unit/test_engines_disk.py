@@ -10,6 +10,7 @@ from matrix.engines import disk
 from matrix.errors import CellFailed, InputError
 
 GB = 1_000_000_000
+RUNS = disk.Runs(owner="me", lives=lambda run: run in {"mine", "living"})
 
 
 class Engine:
@@ -36,19 +37,21 @@ class Engine:
         return {"SpaceReclaimed": 5_000_000}
 
 
-def image(number, tags=("<none>:<none>",), created=0, **labels):
+def image(number, tags=("<none>:<none>",), created=0, owner="me", **labels):
+    labels |= {"owner": owner} if "run" in labels else {}
     marks = {"torch-matrix": "1", **{f"torch-matrix.{k}": v for k, v in labels.items()}}
     return {"Id": f"sha256:{number:064x}", "RepoTags": list(tags), "Labels": marks, "Size": 2 * GB,
             "Created": created}  # fmt: skip
 
 
-def test_cells_of_other_runs_and_tools_go_but_bases_and_this_run_stay():
+def test_cells_of_dead_runs_and_tools_go_but_bases_and_living_runs_stay():
     engine = Engine([
         image(1, run="old"), image(2, ["torch-matrix/cell:a"], run="older"), image(3, run="mine"),
+        image(7, run="living"),
         image(4, ["torch-matrix/base:py3.11-bookworm"], base="bookworm"),
         image(5, ["torch-matrix/tools:x"], tools="1"), image(6, stage="install"),
     ])  # fmt: skip
-    said = disk.prune(engine, "mine")
+    said = disk.prune(engine, RUNS)
     assert engine.removed == [
         f"sha256:{1:064x}", "torch-matrix/cell:a", "torch-matrix/tools:x", f"sha256:{6:064x}",
     ]  # fmt: skip
@@ -57,12 +60,23 @@ def test_cells_of_other_runs_and_tools_go_but_bases_and_this_run_stay():
 
 def test_what_a_container_uses_is_left():
     engine = Engine([image(1, ["torch-matrix/cell:a"], run="old")], busy=("torch-matrix/cell:a",))
-    assert disk.prune(engine, "mine") == []
+    assert disk.prune(engine, RUNS) == []
 
 
 def test_what_another_run_has_just_made_is_left():
     engine = Engine([image(1, created=time.time() - 60, run="other")])
-    assert disk.prune(engine, "mine") == []
+    assert disk.prune(engine, RUNS) == []
+
+
+def test_another_owners_run_may_live_for_a_week():
+    """Its lock lies elsewhere: on another machine, or beside another results folder."""
+    now = time.time()
+    engine = Engine([
+        image(1, created=now - 6 * 86400, owner="you", run="r"),
+        image(2, created=now - 8 * 86400, owner="you", run="r"),
+    ])  # fmt: skip
+    disk.prune(engine, RUNS)
+    assert engine.removed == [f"sha256:{2:064x}"]
 
 
 def test_only_our_own_build_records_are_pruned():
@@ -71,7 +85,7 @@ def test_only_our_own_build_records_are_pruned():
         {"ID": "b", "Description": "somebody's step"},
         {"ID": "c", "Description": "cached mount with id torch-matrix-uv", "InUse": True},
     ])  # fmt: skip
-    assert disk.prune(engine, "mine") == ["removed build cache, 5 MB"]
+    assert disk.prune(engine, RUNS) == ["removed build cache, 5 MB"]
     assert engine.pruned == ['{"id": {"a": true}}']
 
 
@@ -80,7 +94,7 @@ def room(monkeypatch, *free, env=None):
     answers = list(free)
     monkeypatch.setattr(disk, "free_bytes", lambda _: answers.pop(0))
     notes = []
-    disk.make_room(Engine([image(1, run="old")]), "mine", env or {}, notes.append)
+    disk.make_room(Engine([image(1, run="old")]), RUNS, env or {}, notes.append)
     return notes
 
 
