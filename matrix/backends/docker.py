@@ -31,6 +31,7 @@ RESULTS = "/results"
 OUT = PurePosixPath(RESULTS, "out")
 SUITE = PurePosixPath("/suite")
 NOT_STARTED = frozenset({126, 127})  # what init ends with where a program cannot be started
+MOST_RESULTS = 1 << 30  # bytes that a cell may leave in its volumes: they lie on the engine's disk
 _LOG_CAP = 11 << 20  # the supervisor's, and its line about what it dropped
 
 
@@ -263,7 +264,10 @@ class DockerBackend:
         self, container: Any, log: Path, timeout: float, line: Progress | None = None  # noqa: ANN401
     ) -> End:  # fmt: skip
         stop = self.context.stop
-        return follow(self.engine, container, log=log, timeout=timeout, stop=stop, on_line=line)
+        return follow(
+            self.engine, container, log=log, timeout=timeout, stop=stop, on_line=line,
+            most=MOST_RESULTS,
+        )  # fmt: skip
 
 
 def _took(end: End, what: Order, name: str) -> None:
@@ -283,6 +287,9 @@ def judge_end(end: End, report: Path, memory: int) -> None:
     """Say in the report what the end of its container means; raises where there is no report."""
     if end.cause == "timeout":
         verdict, why = "timeout", f"the suite was killed after {end.seconds:.0f} s"
+    elif end.cause == "too-much":
+        limit = f"{MOST_RESULTS >> 20} MiB"
+        verdict, why = "crash", f"the suite was killed: it left more than {limit} in its results"
     elif end.oom:
         limit = f"{memory >> 20} MiB"
         verdict, why = "oom", f"the container was killed at its memory limit of {limit}"
@@ -292,7 +299,7 @@ def judge_end(end: End, report: Path, memory: int) -> None:
     if not report.exists():
         if end.code or end.oom:
             raise CellFailed(verdict, why)
-    elif end.cause in {"timeout", "oom"}:
+    elif end.cause in {"timeout", "oom", "too-much"}:
         close_report(report, verdict, why)
     elif end.oom:
         blame_memory(report, memory)

@@ -17,12 +17,14 @@ from matrix.engines.connection import Engine, EngineLost, Pulse
 from matrix.engines.orders import Order, settings
 from matrix.engines.output import Output
 from matrix.engines.refusals import StartRefused, explain
+from matrix.engines.volumes import exceed, folders
 from matrix.process import Stopped
 
 POLL = 0.1
 SETTLE = 2.0  # seconds between the end of the log and the end of the container
 KILLED = 128 + signal.SIGKILL
-Cause = Literal["", "timeout", "stopped", "oom", "stopped-by-engine"]
+LOOK_EVERY = 2.0  # seconds between two looks at how much its volumes hold
+Cause = Literal["", "timeout", "stopped", "oom", "too-much", "stopped-by-engine"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,12 +78,15 @@ def follow(
     timeout: float,
     stop: threading.Event,
     on_line: Callable[[str], None] | None = None,
+    most: int | None = None,
 ) -> End:
     """Follow a container to its end, its output into `log`; it is killed after `timeout` seconds.
 
-    Raises `Stopped` and `EngineLost`. A log that ends says nothing: engines that die end it too.
+    It is killed too where its volumes hold more than `most` bytes, which only an engine on this
+    machine lets us see. Raises `Stopped` and `EngineLost`. A log that ends says nothing: engines
+    that die end it too.
     """
-    watch = _Watch(engine, container, timeout, stop)
+    watch = _Watch(engine, container, timeout, stop, most)
     state = None
     with Output(log, on_line) as output:
         while state is None:
@@ -119,6 +124,7 @@ class _Watch:
         container: Any,  # noqa: ANN401  the SDK has no types
         timeout: float,
         stop: threading.Event,
+        most: int | None,
     ) -> None:
         self.begun = time.monotonic()
         self.cause: Cause = ""
@@ -127,6 +133,9 @@ class _Watch:
         self._deadline = self.begun + timeout
         self._stop = stop
         self._pulse = Pulse(engine)
+        self._most = most or 0
+        self._volumes = folders(engine, container) if most else ()
+        self._next_look = self.begun + LOOK_EVERY
 
     def look(self) -> None:
         """Kill the container when it must end; raises `EngineLost`."""
@@ -137,6 +146,9 @@ class _Watch:
             self.cause = "stopped"
         elif time.monotonic() > self._deadline:
             self.cause = "timeout"
+        elif self._volumes and time.monotonic() > self._next_look:
+            self.cause = "too-much" if exceed(self._volumes, self._most) else ""
+            self._next_look = time.monotonic() + LOOK_EVERY
         if self.cause:
             # it may have ended meanwhile; with little patience: nobody waits for a frozen engine
             with suppress(APIError), self._engine.errors():

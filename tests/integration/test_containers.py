@@ -275,6 +275,30 @@ def test_only_results_come_out_whatever_a_suite_leaves(world):
     assert {path.name for path in out.iterdir()} == {"job.json", "outcomes.jsonl", "supervise.log"}
 
 
+def test_results_that_grow_beyond_their_limit_end_their_suite(world, engine, monkeypatch):
+    """They lie on the engine's disk, which is everybody's."""
+    if not engine.is_local:
+        pytest.skip("volumes of an engine elsewhere cannot be looked into")
+    monkeypatch.setattr(docker, "MOST_RESULTS", 16 * MIB)
+    world.write(
+        "import time\n"
+        "def test_a(): pass\n"
+        "def test_b():\n"
+        "    with open('/results/out/junk', 'wb') as file:\n"
+        "        for _ in range(24): file.write(bytes(1 << 20))\n"
+        "    time.sleep(60)\n"
+        "def test_c(): pass\n"
+    )
+    clock = time.monotonic()
+    verdicts, _ = world.run(timeout=50.0)
+    assert time.monotonic() - clock < 45, "before its deadline"
+    assert verdicts == {
+        "test_a.py::test_a": "pass", "test_a.py::test_b": "crash", "test_a.py::test_c": "not-run",
+    }  # fmt: skip
+    reason = next(row.reason for row in world.reading.rows if row.verdict == "crash")
+    assert reason == "the suite was killed: it left more than 16 MiB in its results"
+
+
 def test_a_child_killed_by_the_memory_limit_is_out_of_memory(world):
     """The container itself ends with status 0 then."""
     world.write("def test_a(): bytearray(2 << 30)\ndef test_b(): pass")
