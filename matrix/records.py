@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from matrix.rows import BAD, TEST_VERDICTS, Row
+from matrix.signatures import normalize
 
 MAX_FILE = 64 * 1024 * 1024
 MAX_LINE = 128 * 1024
@@ -197,16 +198,13 @@ def _outcome_row(event: Mapping[str, Any], base: Mapping[str, Any]) -> Row:
 
 
 def signature(error: object, reason: str) -> str:
-    """Normalise a failure: addresses, paths and numbers removed, so one cause is one entry."""
+    """First line of a failure without what differs between cells, so that one cause is one."""
     if isinstance(error, dict):
         message = text(error.get("message")).strip()
         line = f"{text(error.get('type'))}: {message.splitlines()[0] if message else ''}"
     else:
         line = reason
-    line = re.sub(r"0x[0-9a-fA-F]+", "<addr>", line)
-    line = re.sub(r"(?:[A-Za-z]:)?(?:/[\w.+@-]+){2,}", "<path>", line)
-    line = re.sub(r"(?<![\w.])\d+(?:\.\d+)*(?:e[+-]?\d+)?", "<n>", line)
-    return line[:300]
+    return normalize(line)
 
 
 def _metric_rows(

@@ -4,33 +4,38 @@ from typing import Any
 
 import pandas as pd
 
+from matrix.signatures import normalize
 from matrix.tables.columns import executions, file_of, outcomes
 from matrix.tables.verdicts import rank
 
-_COLUMNS = ["verdict", "suite", "subject", "title", "reason", "tests", "of", "example", "labels"]
+_COLUMNS = ["verdict", "suite", "subject", "title", "reason", "signature", "tests", "of"]
+_COLUMNS += ["example", "labels"]
 
 
 def problem_table(df: pd.DataFrame) -> pd.DataFrame:
     """Everything that did not pass, one line per subject and root cause, loudest first.
 
-    Columns: verdict, suite, subject (feature, workload or file), title, reason, tests (most in one
-    column), of (tests of the subject), example (a test id), labels (tuple of columns).
+    Columns: verdict, suite, subject (feature, workload or file), title, reason, signature (what
+    the reason has in common with others of its cause), tests (most in one column), of (tests of
+    the subject), example (a test id), labels (tuple of columns).
     """
     rows = outcomes(df)
     subject = rows["feature"].where(rows["feature"] != "", rows["workload"])
     rows = rows.assign(subject=subject.where(subject != "", rows["test"].map(file_of)))
-    cause = rows["signature"].where(rows["signature"] != "", rows["reason"])
-    rows = rows.assign(cause=cause.map(str))
+    # Again: rows may be older than what is left out today.
+    same = rows["signature"].map(normalize)
+    rows = rows.assign(cause=same.where(same != "", rows["reason"]).map(str))
     sizes = rows.groupby(["suite", "subject", "label"]).size().to_dict()
     order = {label: place for place, label in enumerate(executions(df).index)}
     lines: list[dict[str, Any]] = []
     bad = rows[rows["verdict"] != "pass"]
-    for (verdict, suite, name, _), part in bad.groupby(["verdict", "suite", "subject", "cause"]):
+    for (verdict, suite, name, cause), part in bad.groupby(["verdict", "suite", "subject", "cause"]):
         seen = sorted(set(part["label"]), key=order.__getitem__)
         last = part.iloc[-1]
         lines.append(
             {"verdict": verdict, "suite": suite, "subject": name, "title": last["title"]}
-            | {"reason": last["reason"], "tests": int(part["label"].value_counts().max())}
+            | {"reason": last["reason"], "signature": cause}
+            | {"tests": int(part["label"].value_counts().max())}
             | {"of": max(sizes[suite, name, label] for label in seen)}
             | {"example": part["test"].min(), "labels": tuple(seen)}
         )

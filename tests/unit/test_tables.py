@@ -362,6 +362,7 @@ def test_one_root_cause_is_one_problem_over_its_columns():
             "verdict": "fail",
             "suite": "feature",
             "subject": "a",
+            "signature": "at <addr>",
             "tests": 3,
             "of": 4,
             "example": "test_a.py::test[0]",

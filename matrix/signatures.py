@@ -1,0 +1,65 @@
+"""Texts of failures: what makes two of them the same, and what is known about some.
+
+A signature never decides a verdict: it only groups failures and says a cause and a fix for them.
+"""
+
+import functools
+import re
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+
+LIMIT = 300
+
+_NORMAL = (
+    (r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b", "<uuid>"),
+    (r"0x[0-9a-fA-F]+", "<addr>"),
+    # Names of symbols: letters, digits and underscores that nothing else would write like this.
+    (r"\b_Z[A-Z]\w+", "<symbol>"),
+    (r"(?:[A-Za-z]:)?(?:/[\w.+@~<>=-]+){2,}/?", "<path>"),
+    (r"\b(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{12,64}\b", "<hex>"),
+    (r"(?<![\w.])\d+(?:\.\d+)*(?:e[+-]?\d+)?", "<n>"),
+)
+_NORMALIZE = [(re.compile(pattern), word) for pattern, word in _NORMAL]
+
+
+def normalize(line: str) -> str:
+    """Leave out of a line what differs between two failures of one cause.
+
+    Addresses, mangled symbols, paths, hashes, uuids and numbers that are no part of a name; doing
+    it twice changes nothing.
+    """
+    for pattern, word in _NORMALIZE:
+        line = pattern.sub(word, line)
+    return line[:LIMIT]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """A failure whose cause is known: `pattern` is searched in its text, `fix` is what to type.
+
+    Source: `facts/signatures.toml`, one table; `example` is a text that the pattern is for.
+    """
+
+    id: str
+    pattern: re.Pattern[str]
+    example: str
+    cause: str
+    fix: str
+    source: str
+
+
+@functools.cache
+def known() -> tuple[Known, ...]:
+    """All failures whose cause is known."""
+    text = (files("matrix.facts") / "signatures.toml").read_text(encoding="utf-8")
+    return tuple(
+        Known(**{**item, "pattern": re.compile(item["pattern"])})
+        for item in tomllib.loads(text)["signature"]
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def explain(text: str) -> Known | None:
+    """What is known about a failure with this text, if anything."""
+    return next((item for item in known() if item.pattern.search(text)), None)
