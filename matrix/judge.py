@@ -6,7 +6,7 @@ from typing import Literal
 
 from matrix.rows import BAD, NOT_EVIDENCE, Row
 
-Change = Literal["first-seen", "new", "known", "gone", "now skipped", "missing"]
+Change = Literal["first-seen", "new", "known", "gone", "now skipped", "missing", "flaky"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +27,8 @@ def compare(before: Iterable[Row], now: Iterable[Row]) -> list[Finding]:
     """Findings over all tests of `now`, and over those of `before` that are there no more.
 
     Infrastructure faults are never a baseline, nor is what another model of GPU did, and what the
-    user waived is no finding. `before` is in the order of time.
+    user waived is no finding. Where the recipe did not change and the verdict did, the test is
+    `flaky`, whichever way it went. `before` is in the order of time.
     """
     new = {_key(row): row for row in now if row.verdict and row.verdict not in NOT_EVIDENCE}
     models = {key[:3]: _model(row) for key, row in new.items() if _model(row)}
@@ -43,7 +44,11 @@ def compare(before: Iterable[Row], now: Iterable[Row]) -> list[Finding]:
         was = old[key].verdict if key in old else ""
         if not was and "::" not in row.test and key[:3] in worked:
             was = "pass"  # the suite worked, and now its cell or one of its files gets no further
-        change = None if row.waiver else _change(was, row.verdict)
+        change = _change(was, row.verdict)
+        if key in old and _by_chance(old[key], row):
+            change = "flaky"
+        if row.waiver:
+            change = None
         if change:
             findings.append(_finding(change, row, was, row.verdict))
     ran = {key[:3] for key, row in new.items() if row.test}
@@ -75,6 +80,13 @@ def _key(row: Row) -> tuple[str, str, str, str]:
 def _model(row: Row) -> str:
     """The model of its GPU; "" on processors, and where it got to none."""
     return "" if row.execution.endswith("-cpu") else row.device_model
+
+
+def _by_chance(before: Row, now: Row) -> bool:
+    """Whether nothing that we know of made the difference; a skip is of the machine."""
+    verdicts = {before.verdict, now.verdict}
+    same = bool(now.recipe) and before.recipe == now.recipe
+    return same and len(verdicts) > 1 and "skip" not in verdicts and not before.waiver
 
 
 def _change(before: str, now: str) -> Change | None:

@@ -252,6 +252,21 @@ class Store:
         }
         return sorted(ran.values(), key=lambda entry: entry.run)
 
+    def earlier(self, entries: Iterable[Entry], *, published: bool = False) -> list[Entry]:
+        """Other runs' entries of the same recipe, where not everything came out the same.
+
+        Of the runs that `newest` looks at. What came out alike in one word, such as all `pass`,
+        can hold nothing that changed.
+        """
+        wanted = {(entry.key, entry.recipe): entry for entry in entries}
+        found = []
+        for run in self._in(self.folders[published]):
+            for entry in run.entries:
+                shown = wanted.get((entry.key, entry.recipe))
+                if shown and entry.run != shown.run and len({*shown.counts, *entry.counts}) > 1:
+                    found.append(entry)
+        return found
+
     def rows(
         self, entries: Iterable[Entry], damaged: Callable[[Path], None] = lambda _path: None
     ) -> list[Row]:

@@ -74,7 +74,7 @@ def _publish(arguments: argparse.Namespace, workspace: Workspace) -> int:
     target = store.publish(store.run(arguments.publish))
     entries = [e for e in store.newest(published=True) if e.is_evidence]
     # what is published is not of this machine or day: whether it is stale here says nothing
-    made = tables_of(arguments, workspace, entries, {})
+    made = tables_of(arguments, workspace, entries, {}, published=True)
     show(arguments, workspace, made)
     write(made, workspace.results)
     if arguments.json:
@@ -109,17 +109,20 @@ def tables_of(
     workspace: Workspace,
     entries: Sequence["Entry"],
     outdated: Mapping[tuple[str, str], str] | None = None,
+    *,
+    published: bool = False,
 ) -> "Tables":
     """Make the tables of these results, marked where they are stale."""
     from matrix import tables
     from matrix.cli.stale import stale
 
-    profile = workspace.profile(arguments.profile)
+    profile, store = workspace.profile(arguments.profile), workspace.store
     return tables.build(
-        workspace.store.rows(entries, _complain),
+        store.rows(entries, _complain),
         excluded=workspace.expansion.excluded,
         baseline=workspace.baseline(profile, (entry.cell for entry in entries)),
         stale=stale(workspace, entries) if outdated is None else outdated,
+        earlier=store.rows(store.earlier(entries, published=published)),
     )
 
 

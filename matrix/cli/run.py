@@ -4,6 +4,7 @@ import argparse
 import importlib
 import sys
 import threading
+from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,15 @@ from matrix import errors
 from matrix.cli.common import fresh_line, is_bad, planned, print_json
 from matrix.cli.interrupt import Interrupt
 from matrix.cli.report import print_tables
+from matrix.rows import BAD
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
+    from matrix.judge import Finding
     from matrix.plan import Plan
     from matrix.running import RunResult
     from matrix.setups import Setup
+    from matrix.store import Entry
 
 
 def run_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
@@ -55,7 +59,21 @@ def _run(arguments: argparse.Namespace, workspace: Workspace, plan: "Plan", setu
         print_tables(arguments, workspace, [*result.run.entries, *(f.entry for f in plan.fresh)])
     _print_findings(result)
     print(f"bundle: {result.run.path}", file=sys.stderr)
+    _print_wrong([*result.run.entries, *(f.entry for f in plan.fresh)])
     return _exit_code(arguments.fail_on, result, plan)
+
+
+def _print_wrong(entries: Iterable["Entry"]) -> None:
+    """Say last, where it is read, which suites have wrong numbers."""
+    for entry in entries:
+        if entry.counts.get("wrong"):
+            tests = entry.counts["wrong"]
+            where = f"{entry.cell} {entry.execution} {entry.suite}"
+            print(
+                f"WRONG NUMBERS  {where}: {tests} test{'s' * (tests != 1)} ran and gave wrong "
+                f"numbers; `python -m matrix report {entry.run}` names them",
+                file=sys.stderr,
+            )
 
 
 def _nothing_to_do(arguments: argparse.Namespace, plan: "Plan") -> int:
@@ -73,6 +91,7 @@ def _nothing_to_do(arguments: argparse.Namespace, plan: "Plan") -> int:
         "matrix report` shows their tables, `--rerun all` runs them again",
         file=sys.stderr,
     )
+    _print_wrong(f.entry for f in plan.fresh)
     if arguments.fail_on == "any" and any(is_bad(f.entry.counts) for f in plan.fresh):
         return errors.NEW_WRONG
     return errors.OK
@@ -81,7 +100,7 @@ def _nothing_to_do(arguments: argparse.Namespace, plan: "Plan") -> int:
 def _exit_code(fail_on: str, result: "RunResult", plan: "Plan") -> int:
     if result.interrupted:
         return errors.INTERRUPTED
-    if fail_on == "new" and any(f.change == "new" for f in result.findings):
+    if fail_on == "new" and any(_is_new(finding) for finding in result.findings):
         return errors.NEW_WRONG
     counts = [e.counts for e in result.run.entries] + [f.entry.counts for f in plan.fresh]
     if fail_on == "any" and any(map(is_bad, counts)):
@@ -91,13 +110,21 @@ def _exit_code(fail_on: str, result: "RunResult", plan: "Plan") -> int:
     return errors.OK
 
 
+def _is_new(finding: "Finding") -> bool:
+    """Whether it is wrong now and was not: also by chance, which is no excuse."""
+    flaky = finding.change == "flaky" and finding.now in BAD and finding.before not in BAD
+    return finding.change == "new" or flaky
+
+
 def _print_findings(result: "RunResult") -> None:
     by_change: dict[str, list[str]] = {}
     for finding in result.findings:
         where = f"{finding.cell} {finding.test or finding.suite}"
-        by_change.setdefault(finding.change, []).append(f"{where}: {finding.now}")
-    for line in by_change.get("new", []):
-        print(f"NEW    {line}", file=sys.stderr)
+        before = f"{finding.before}, then " if finding.change == "flaky" else ""
+        by_change.setdefault(finding.change, []).append(f"{where}: {before}{finding.now}")
+    for change in ("new", "flaky"):
+        for line in by_change.get(change, []):
+            print(f"{change.upper():6} {line}", file=sys.stderr)
     for change in ("gone", "now skipped", "missing"):
         for line in by_change.get(change, []):
             print(f"{change}   {line}".rstrip(": "), file=sys.stderr)

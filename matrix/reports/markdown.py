@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from matrix.reports.lines import DIRECTION, compared, percent, ratio_mark, workloads
 from matrix.reports.marks import mark, tally
 from matrix.reports.names import Names, names, provenances
-from matrix.reports.reasons import Cause, causes, gaps, unmeasured, why_lines
+from matrix.reports.reasons import Cause, causes, gaps, unmeasured, why_lines, wrong
 from matrix.reports.text import clean, number, scale
 from matrix.rows import Verdict
+from matrix.signatures import Known
 
 if TYPE_CHECKING:
     from matrix.tables import Tables
@@ -32,8 +33,11 @@ _EMPHASIS = re.compile(r"(?<![A-Za-z0-9_])_|_(?![A-Za-z0-9_])")
 def render(tables: "Tables", scope: str = "") -> str:
     """Render the tables; `scope` says of which part of the results. Ends with a newline."""
     short = names(tables.executions)
-    parts = [TITLE, tables.summary.sentence, NOTE, *([f"Only {scope}."] if scope else [])]
-    for section in (_features, _throughput, _suites, _untested, _columns):
+    alarm = [f"**{mark(Verdict.WRONG).symbol} {tables.summary.alarm}**"] * bool(
+        tables.summary.alarm
+    )
+    parts = [TITLE, *alarm, tables.summary.sentence, NOTE, *([f"Only {scope}."] if scope else [])]
+    for section in (_wrong, _features, _throughput, _suites, _untested, _columns):
         lines = list(section(tables, short))
         if lines:
             parts.append("\n".join(lines))
@@ -73,6 +77,13 @@ def _heads(tables: "Tables", labels: Iterable[object]) -> Iterator[str]:
         yield f"{code(label)} {mark(Verdict.STALE)}" if stale else code(label)
 
 
+def _wrong(tables: "Tables", short: Names) -> Iterator[str]:
+    found = wrong(tables.problems)
+    if found:
+        yield "## Wrong numbers (measured)"
+        yield from _causes(found, short)
+
+
 def _features(tables: "Tables", short: Names) -> Iterator[str]:
     table = tables.features
     if table.empty:
@@ -93,11 +104,21 @@ def _causes(found: Sequence[Cause], short: Names) -> Iterator[str]:
     if found:
         yield ""
     for cause in found:
-        subjects = ", ".join(code(subject) for subject in cause.subjects)
+        where = "; ".join(
+            f"{', '.join(map(code, place.subjects))} in {code(short.several(place.labels))}"
+            for place in cause.places
+        )
         count = f" ({cause.count})" if cause.count else ""
         reason = f": {code(cause.reason)}" if cause.reason else ""
-        place = code(short.several(cause.labels))
-        yield f"- {mark(cause.verdict)} {subjects} in {place}{count}{reason}"
+        yield f"- {mark(cause.verdict)} {where}{count}{reason}"
+        yield from known_lines(cause.known)
+
+
+def known_lines(known: Known | None) -> Iterator[str]:
+    """Say the cause of a failure and what to do, where they are known; our own text."""
+    if known:
+        yield f"  - cause: {known.cause} ({known.source})"
+        yield f"  - fix: {known.fix}"
 
 
 def _throughput(tables: "Tables", short: Names) -> Iterator[str]:
@@ -164,15 +185,17 @@ def _untested(tables: "Tables", _short: Names) -> Iterator[str]:
         return
     yield "## Not tested"
     yield ""
-    lines = [
-        f"- {mark(gap.verdict)} {code(cell)}: {code(gap.reason)} ({code(gap.source)})"
-        for gap in found
-        for cell in gap.cells
-    ]
-    if len(lines) <= FOLD:
+    lines: list[str] = []
+    for gap in found:
+        for cell in gap.cells:
+            line = f"- {mark(gap.verdict)} {code(cell)}: {code(gap.reason)} ({code(gap.source)})"
+            lines.append(line)
+        lines += known_lines(gap.known)
+    count = sum(len(gap.cells) for gap in found)
+    if count <= FOLD:
         yield from lines
         return
-    yield f"<details><summary>{len(lines)} cells</summary>"
+    yield f"<details><summary>{count} cells</summary>"
     yield ""
     yield from lines
     yield ""

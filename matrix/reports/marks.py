@@ -37,6 +37,7 @@ MARKS: dict[str, Mark] = {
     "fail": _mark("✗", "fail", "red"),
     "timeout": _mark("⧖", "timeout", "red", "time"),
     "oom": _mark("▲", "oom", "red"),
+    "flaky": _mark("⇅", "flaky", "bold magenta"),
     "waived": _mark("w", "waived", "bold yellow"),
     "unsupported": _mark("–", "unsupported", "yellow", "unsup"),
     "skip": _mark("○", "skip", "cyan"),

@@ -9,6 +9,8 @@ from matrix.reports.lines import records
 from matrix.reports.marks import loudness
 from matrix.reports.names import Names
 from matrix.reports.text import clean
+from matrix.rows import BAD, WAIVED, Verdict
+from matrix.signatures import Known, explain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,36 +19,72 @@ _NUMBERS = re.compile(r"error \S{1,40}(?: > |, tolerance )[^\s:;,]{1,40}(?: \([^
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cause:
-    """Why something is not a pass: subjects with the same verdict, reason and columns."""
+class Place:
+    """Subjects (features, workloads, files) that share their columns."""
 
-    verdict: str
     subjects: list[str]
-    reason: str
-    count: str
     labels: list[str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """Why something is not a pass, where, and what is known about it."""
+
+    verdict: str
+    places: list[Place]
+    reason: str = ""
+    count: str = ""
+    known: Known | None = None
+
+
+def wrong(problems: "pd.DataFrame") -> list[Cause]:
+    """Wrong numbers of any suite, but those that the user accepts: what is reported first."""
+    return _grouped(line for line in records(problems) if line["verdict"] == Verdict.WRONG)
+
+
 def causes(problems: "pd.DataFrame", suites: Iterable[str], *, others: bool = False) -> list[Cause]:
-    """Group the problems of some suites (or of all `others`), so that a root cause is one line."""
+    """Group the problems of some suites (or of all `others`), but for what is `wrong`.
+
+    A failure's signature makes it one entry over features and columns; a refusal, a skip and what
+    is waived are one where reason and columns are the same.
+    """
     chosen = set(suites)
+    return _grouped(
+        line
+        for line in records(problems)
+        if (line["suite"] in chosen) != others and line["verdict"] != Verdict.WRONG
+    )
+
+
+def _grouped(lines: Iterable[dict[str, Any]]) -> list[Cause]:
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for line in records(problems):
-        if (line["suite"] in chosen) != others:
-            groups.setdefault((line["verdict"], line["reason"], line["labels"]), []).append(line)
-    found = []
-    for (verdict, reason, labels), lines in groups.items():
-        part = [f"{x['tests']} of {x['of']} tests" for x in lines if x["tests"] < x["of"]]
-        found.append(
-            Cause(
-                verdict=verdict,
-                subjects=[clean(line["subject"], 80) for line in lines],
-                reason=_reason(verdict, reason),
-                count=part[0] if len(lines) == len(part) == 1 else "",
-                labels=list(labels),
-            )
-        )
-    return found
+    for line in lines:
+        verdict = line["verdict"]
+        failed = verdict in BAD and verdict != Verdict.WRONG
+        key = (line["signature"],) if failed else (line["reason"], line["labels"])
+        groups.setdefault((verdict, *key), []).append(line)
+    return [_cause(verdict, group) for (verdict, *_), group in groups.items()]
+
+
+def _cause(verdict: str, lines: list[dict[str, Any]]) -> Cause:
+    places: dict[tuple[str, ...], list[str]] = {}
+    for line in lines:
+        places.setdefault(line["labels"], []).append(clean(line["subject"], 80))
+    part = [f"{x['tests']} of {x['of']} tests" for x in lines if x["tests"] < x["of"]]
+    reason = lines[0]["reason"]
+    return Cause(
+        verdict=verdict,
+        places=[Place(subjects=some, labels=list(labels)) for labels, some in places.items()],
+        reason=_reason(verdict, reason),
+        count=part[0] if len(lines) == len(part) == 1 else "",
+        known=known_of(verdict, reason),
+    )
+
+
+def known_of(verdict: str, reason: str) -> Known | None:
+    """What is known about a failure; of a refusal or a skip its own reason says all."""
+    base = verdict.removesuffix(f" {WAIVED}")
+    return explain(reason) if base in BAD | {Verdict.INFRA, "flaky"} else None
 
 
 def _reason(verdict: str, reason: str) -> str:
@@ -67,7 +105,7 @@ def unmeasured(features: "pd.DataFrame") -> list[Cause]:
         if labels:
             groups.setdefault(labels, []).append(clean(name, 80))
     return [
-        Cause(verdict="not measured", subjects=some, reason="", count="", labels=list(labels))
+        Cause(verdict="not measured", places=[Place(subjects=some, labels=list(labels))])
         for labels, some in groups.items()
     ]
 
@@ -80,6 +118,7 @@ class Gap:
     reason: str
     source: str
     cells: list[str]
+    known: Known | None = None
 
 
 def gaps(cells: "pd.DataFrame") -> list[Gap]:
@@ -91,7 +130,10 @@ def gaps(cells: "pd.DataFrame") -> list[Gap]:
         where = " ".join(filter(None, [line["cell"], line["execution"], line["suite"]]))
         key = (line["verdict"], clean(line["reason"] or "no reason given"), source)
         groups.setdefault(key, []).append(clean(where, 140))
-    found = [Gap(verdict=v, reason=r, source=s, cells=some) for (v, r, s), some in groups.items()]
+    found = [
+        Gap(verdict=v, reason=r, source=s, cells=some, known=known_of(v, r))
+        for (v, r, s), some in groups.items()
+    ]
     return sorted(found, key=lambda gap: loudness(gap.verdict))
 
 

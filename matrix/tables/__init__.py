@@ -14,6 +14,7 @@ from matrix.rows import Row
 from matrix.tables.cells import Excluded, cell_table
 from matrix.tables.columns import executions, frame, newest
 from matrix.tables.features import feature_table
+from matrix.tables.flaky import with_flaky
 from matrix.tables.problems import problem_table
 from matrix.tables.suites import suite_table
 from matrix.tables.summary import Summary, summarize
@@ -56,14 +57,18 @@ def build(
     excluded: Sequence[Excluded] = (),
     baseline: str | None = None,
     stale: Mapping[tuple[str, str], str] = MappingProxyType({}),
+    earlier: Iterable[Row] = (),
 ) -> Tables:
     """Make all tables from rows and from what is no cell.
 
-    `stale` says of (cell, execution) what changed since it was measured.
+    `stale` says of (cell, execution) what changed since it was measured; `earlier` are rows of
+    other runs, which only tell what is flaky.
     """
+    rows = list(rows)
     long = frame(rows)
     # A store of many runs is read once; the tables need only the last run of each test.
     current = long[(long["test"] == "") | long.index.isin(newest(long).index)]
+    current = with_flaky(current, frame([*earlier, *rows]))
     columns = executions(current)
     places = zip(columns["cell"], columns["execution"], strict=True)
     return Tables(

@@ -29,7 +29,9 @@ def problem_table(df: pd.DataFrame) -> pd.DataFrame:
     order = {label: place for place, label in enumerate(executions(df).index)}
     lines: list[dict[str, Any]] = []
     bad = rows[rows["verdict"] != "pass"]
-    for (verdict, suite, name, cause), part in bad.groupby(["verdict", "suite", "subject", "cause"]):
+    for (verdict, suite, name, cause), part in bad.groupby(
+        ["verdict", "suite", "subject", "cause"]
+    ):
         seen = sorted(set(part["label"]), key=order.__getitem__)
         last = part.iloc[-1]
         lines.append(

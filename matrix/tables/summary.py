@@ -28,6 +28,21 @@ class Summary:
     cells: dict[str, int]
 
     @property
+    def alarm(self) -> str:
+        """A sentence where numbers were wrong, which is worse than any failure; else nothing."""
+        kinds = (
+            (self.features, "a feature", "features"),
+            (self.tests, "a test of yours", "tests of yours"),
+            (self.workloads, "a workload", "workloads"),
+        )
+        found = [(counts.get("wrong", 0), one, many) for counts, one, many in kinds]
+        told = [one if n == 1 else f"{n} {many}" for n, one, many in found if n]
+        return (
+            f"WRONG NUMBERS from {', '.join(told)}: computed without an error, and not right."
+            * bool(told)
+        )
+
+    @property
     def loudest(self) -> str:
         """The worst verdict of a test; `not measured` where none ran."""
         return loudest([*self.features, *self.tests, *self.workloads])

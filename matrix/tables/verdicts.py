@@ -5,7 +5,10 @@ from collections.abc import Iterable
 
 from matrix.rows import WAIVED
 
-LOUDNESS = ("wrong", "crash", "fail", "timeout", "oom", "unsupported", "skip", "not-run", "pass")
+FLAKY = "flaky"
+"""Two runs of one recipe did not agree: no verdict of a test, but of its runs together."""
+_WORSE = ("wrong", "crash", "fail", "timeout", "oom")
+LOUDNESS = (*_WORSE, FLAKY, "unsupported", "skip", "not-run", "pass")
 """Verdicts of a test, loudest first: a feature has the loudest of its tests."""
 ACCEPTED = f" {WAIVED}"
 """Ends the verdict of a problem that the user accepts, as in `wrong waived`."""
@@ -27,7 +30,7 @@ def rank(verdict: str) -> tuple[int, int, str]:
         place = len(LOUDNESS)
     if known == verdict:
         return (place, 0, verdict)
-    return (LOUDNESS.index("oom"), 1 + place, verdict)
+    return (LOUDNESS.index(FLAKY), 1 + place, verdict)
 
 
 def count(verdicts: Iterable[str]) -> dict[str, int]:

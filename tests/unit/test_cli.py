@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import os
 import shutil
 import signal
@@ -85,6 +86,20 @@ def test_which_wrong_results_end_1(replay, outcome, fail_on, before, now, code):
     assert done.code == code
     if before == "pass" and now in {"fail", "wrong", "crash"}:
         assert f"NEW    torch2.6.0-cpu-py3.11 t: {now}" in done.err
+
+
+def test_wrong_numbers_are_the_last_thing_a_run_says(replay, outcome):
+    """Whatever the exit code: without a baseline it is 0."""
+    done = replay(outcome("t", "wrong", feature="a"), outcome("u", "wrong"), outcome("v", "fail"))
+    assert done.code == errors.OK
+    assert re.fullmatch(
+        r"WRONG NUMBERS  torch2.6.0-cpu-py3.11 replay-cpu feature: 2 tests ran and gave wrong "
+        r"numbers; `python -m matrix report 2\w+-\w+` names them",
+        done.err.splitlines()[-1],
+    )
+    again = replay(outcome("t", "wrong", feature="a"), outcome("u", "wrong"), outcome("v", "fail"))
+    assert again.err.startswith("WRONG NUMBERS  torch2.6.0-cpu-py3.11 replay-cpu feature: 2 tests")
+    assert "WRONG NUMBERS" not in replay(outcome("t", "fail")).err
 
 
 def test_a_second_run_does_nothing_and_says_why(replay, outcome):

@@ -92,3 +92,31 @@ def test_a_cell_that_reaches_no_gpu_today_is_compared_with_the_day_it_did():
 def test_another_processor_is_a_baseline():
     before = rows("pass", device_model="Xeon")
     assert [f.change for f in compare(before, rows("fail", device_model="EPYC"))] == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "change"),
+    [
+        pytest.param("pass", "fail", "flaky", id="broke"),
+        pytest.param("wrong", "pass", "flaky", id="mended-itself"),
+        pytest.param("fail", "crash", "flaky", id="fails-otherwise"),
+        pytest.param("pass", "unsupported", "flaky", id="refuses-sometimes"),
+        pytest.param("pass", "skip", "now skipped", id="a-skip-is-of-the-machine"),
+        pytest.param("fail", "fail", "known", id="the-same-again"),
+        pytest.param("pass", "pass", None, id="still-passes"),
+    ],
+)
+def test_another_verdict_of_the_same_recipe_is_flaky(before, now, change):
+    found = compare(rows(before, recipe="r"), rows(now, recipe="r"))
+    assert [f.change for f in found] == ([change] if change else [])
+    assert [(f.before, f.now) for f in found] == ([(before, now)] if change else [])
+
+
+def test_another_recipe_is_a_cause():
+    """Then what changed is known, and the finding is an ordinary one."""
+    [finding] = compare(rows("pass", recipe="r"), rows("fail", recipe="s"))
+    assert finding.change == "new"
+
+
+def test_what_is_waived_is_not_flaky_either():
+    assert compare(rows("pass", recipe="r"), rows("fail", recipe="r", waiver="known")) == []

@@ -112,7 +112,9 @@ def test_what_is_not_known_is_not_explained(text):
     ("one", "other"),
     [
         pytest.param("at 0x7f3a in", "at 0x55d1deadbeef in", id="addresses"),
-        pytest.param("in /tmp/a/b.py line 3", "in /home/x-1/y_2/c.py line 44", id="paths-and-lines"),
+        pytest.param(
+            "in /tmp/a/b.py line 3", "in /home/x-1/y_2/c.py line 44", id="paths-and-lines"
+        ),
         pytest.param("took 3.25 s of 1e-3", "took 11 s of 2.5e+7", id="numbers"),
         pytest.param(
             "GPU-1b4e28ba-2fa1-11d2-883f-0016d3cca427 lost",

@@ -8,7 +8,7 @@ import pytest
 from matrix import tables
 from matrix.reports.marks import MARKS
 from matrix.rows import TEST_VERDICTS, Row
-from matrix.tables.verdicts import LOUDNESS, loudest
+from matrix.tables.verdicts import FLAKY, LOUDNESS, loudest
 
 H200 = {"execution": "docker-cuda", "backend": "docker", "device": "cuda"} | {
     "device_model": "NVIDIA H200",
@@ -66,7 +66,7 @@ def workloads(*rows, baseline=None):
 
 def test_every_verdict_of_a_test_has_a_place_in_the_order_and_a_mark():
     """A verdict that is added to the records cannot be forgotten here."""
-    assert set(LOUDNESS) == TEST_VERDICTS
+    assert set(LOUDNESS) == {*TEST_VERDICTS, FLAKY}
     assert [v for v in MARKS if v in LOUDNESS] == list(LOUDNESS)
 
 
@@ -86,7 +86,7 @@ def test_every_verdict_of_a_test_has_a_place_in_the_order_and_a_mark():
     ],
 )
 def test_a_feature_has_the_loudest_verdict_of_its_tests(verdicts, expected):
-    """The order is wrong, crash, fail, timeout, oom, unsupported, skip, not-run, pass."""
+    """The order is wrong, crash, fail, timeout, oom, flaky, unsupported, skip, not-run, pass."""
     assert loudest(verdicts) == expected
 
 

@@ -14,12 +14,13 @@ from rich.text import Text
 
 from matrix.reports.marks import loudness, mark
 from matrix.reports.names import Names, names, provenances
-from matrix.reports.reasons import causes, gaps, unmeasured
+from matrix.reports.reasons import causes, gaps, unmeasured, wrong
 from matrix.reports.terminal.grid import GAP, Grid, draw, draw_numbers, hang
 from matrix.reports.terminal.parts import (
     Form,
     cell_text,
     draw_causes,
+    draw_known,
     heading,
     heads_of,
     several,
@@ -59,10 +60,20 @@ def render(tables: "Tables", *, width: int, color: bool) -> str:
     )
     short = names(tables.executions)
     worst = mark(tables.summary.loudest)
+    if tables.summary.alarm:
+        look = mark("wrong")
+        console.print(Text(f"{look.symbol} {tables.summary.alarm}", style=look.style))
     console.print(Text(tables.summary.sentence, style=f"bold {worst.line}"))
-    for section in (_features, draw_throughput, _suites, _untested, _columns):
+    for section in (_wrong, _features, draw_throughput, _suites, _untested, _columns):
         section(console, tables, short)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _wrong(console: Console, tables: "Tables", short: Names) -> None:
+    found = wrong(tables.problems)
+    if found:
+        heading(console, "Wrong numbers", "measured; loudest of all", style=mark("wrong").style)
+        draw_causes(console, found, short)
 
 
 def _features(console: Console, tables: "Tables", short: Names) -> None:
@@ -166,6 +177,7 @@ def _untested(console: Console, tables: "Tables", _short: Names) -> None:
         hang(console, Text.assemble((str(head), head.style), f" {several(gap.cells)}"))
         text = Text.assemble(gap.reason, (f" [{gap.source}]", "dim"))
         console.print(Padding(text, (0, 0, 0, 6)))
+        draw_known(console, gap.known)
 
 
 def _columns(console: Console, tables: "Tables", _short: Names) -> None:

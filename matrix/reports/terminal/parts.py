@@ -12,6 +12,7 @@ from matrix.reports.marks import mark
 from matrix.reports.names import Names
 from matrix.reports.reasons import Cause
 from matrix.reports.terminal.grid import hang
+from matrix.signatures import Known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,10 +29,10 @@ class Form:
     numbered: bool = False
 
 
-def heading(console: Console, text: str, note: str = "") -> None:
+def heading(console: Console, text: str, note: str = "", style: str = "bold") -> None:
     """Begin a section."""
     console.print()
-    console.print(Text.assemble((text, "bold"), (f"  {note}" if note else "", "dim")))
+    console.print(Text.assemble((text, style), (f"  {note}" if note else "", "dim")))
 
 
 def shared(short: Names, *earlier: "pd.DataFrame") -> str:
@@ -60,11 +61,24 @@ def draw_causes(console: Console, found: Sequence[Cause], short: Names) -> None:
     for cause in found:
         head = mark(cause.verdict)
         count = f" ({cause.count})" if cause.count else ""
-        place = f" in {short.several(cause.labels)}{count}"
-        subjects = several(cause.subjects)
-        hang(console, Text.assemble((str(head), head.style), f" {subjects}", (place, "dim")))
+        line = Text.assemble((str(head), head.style))
+        for number, place in enumerate(cause.places):
+            line.append(f"{';' if number else ''} {several(place.subjects)}")
+            line.append(f" in {short.several(place.labels)}", style="dim")
+        line.append(count, style="dim")
+        hang(console, line)
         if cause.reason:
             console.print(Padding(Text(cause.reason), (0, 0, 0, 6)))
+        draw_known(console, cause.known)
+
+
+def draw_known(console: Console, known: Known | None) -> None:
+    """Say the cause of a failure and what to do, where they are known."""
+    if known:
+        for word, text in (("cause", known.cause), ("fix", known.fix)):
+            source = f" [{known.source}]" if word == "cause" else ""
+            line = Text.assemble((f"{word}: ", "bold"), text, (source, "dim"))
+            console.print(Padding(line, (0, 0, 0, 6)))
 
 
 def several(texts: Sequence[str]) -> str:
