@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matrix import errors
 from matrix.cli.base import base_command
+from matrix.cli.features import features_command
 from matrix.cli.look import (
     explain_command,
     list_command,
@@ -91,6 +92,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     sub = add("explain", explain_command, [], "say why an id is a cell, excluded, or nothing")
     sub.add_argument("id", help="a cell id such as torch2.13.0-cu130-py3.12")
+    sub = add("features", features_command, [], "list what the feature suite tests, and for whom")
+    sub.add_argument("--suite", default="feature", help="another suite whose tests use `@feature`")
     sub = add("run", run_command, [chosen, running], "run what is new or stale, print tables")
     sub.add_argument("--fail-on", choices=("new", "any", "never"), default="new",
                      help="which wrong results make the exit code 1")  # fmt: skip

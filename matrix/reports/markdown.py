@@ -62,7 +62,8 @@ def prose(text: str, limit: int = 120) -> str:
     return _EMPHASIS.sub(r"\\_", line) if _PLAIN.fullmatch(line) else code(line, limit)
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]:
+def table_lines(head: Sequence[str], lines: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield a table; its cells are Markdown already."""
     # Not padded: a longer cell would otherwise change every line of the diff.
     yield "| " + " | ".join(head) + " |"
     yield "|" + " --- |" * len(head)
@@ -81,7 +82,7 @@ def _wrong(tables: "Tables", short: Names) -> Iterator[str]:
     found = wrong(tables.problems)
     if found:
         yield "## Wrong numbers (measured)"
-        yield from _causes(found, short)
+        yield from cause_lines(found, short)
 
 
 def _features(tables: "Tables", short: Names) -> Iterator[str]:
@@ -96,11 +97,12 @@ def _features(tables: "Tables", short: Names) -> Iterator[str]:
         second = prose(str(title)) if title != name else ""
         first = [code(str(group), 80), code(str(name), 80), second]
         lines.append([*first, *(str(mark(str(verdict))) for verdict in cells)])
-    yield from _table(head, lines)
-    yield from _causes([*causes(tables.problems, ["feature"]), *unmeasured(table)], short)
+    yield from table_lines(head, lines)
+    yield from cause_lines([*causes(tables.problems, ["feature"]), *unmeasured(table)], short)
 
 
-def _causes(found: Sequence[Cause], short: Names) -> Iterator[str]:
+def cause_lines(found: Sequence[Cause], short: Names) -> Iterator[str]:
+    """Yield an entry per cause, after an empty line."""
     if found:
         yield ""
     for cause in found:
@@ -133,12 +135,12 @@ def _throughput(tables: "Tables", short: Names) -> Iterator[str]:
         yield f"Ratio to {code(tables.baseline)}: {DIRECTION}; `~` is within the spread."
     yield ""
     head = ["workload", "metric", *_heads(tables, rows[0][1])]
-    yield from _table(
+    yield from table_lines(
         head, [_workload(key, list(cells.values()), ratios=ratios) for key, cells in rows]
     )
     found = causes(tables.problems, ["throughput"])
     sentences = why_lines(rows, short)
-    yield from _causes(found, short)
+    yield from cause_lines(found, short)
     if sentences and not found:
         yield ""
     for symbol, place, why in sentences:
@@ -175,8 +177,8 @@ def _suites(tables: "Tables", short: Names) -> Iterator[str]:
     for (suite, file), cells in zip(table.index, table.to_numpy(), strict=True):
         counts = [tally(value) or str(mark("not measured")) for value in cells]
         lines.append([code(str(suite), 60), code(str(file), 120), *counts])
-    yield from _table(head, lines)
-    yield from _causes(causes(tables.problems, ["feature", "throughput"], others=True), short)
+    yield from table_lines(head, lines)
+    yield from cause_lines(causes(tables.problems, ["feature", "throughput"], others=True), short)
 
 
 def _untested(tables: "Tables", _short: Names) -> Iterator[str]:
@@ -207,7 +209,7 @@ def _columns(tables: "Tables", _short: Names) -> Iterator[str]:
         return
     yield "## Columns"
     yield ""
-    yield from _table(
+    yield from table_lines(
         ["column", "measured", "on"],
         [
             [code(label, 140), place.when, code(place.text)]

@@ -10,12 +10,16 @@ from types import MappingProxyType
 
 import pandas as pd
 
+from matrix.facts import changes as published
+from matrix.facts.changes import Change
 from matrix.rows import Row
 from matrix.tables.cells import Excluded, cell_table
+from matrix.tables.changes import change_table, regression_table
 from matrix.tables.columns import executions, frame, newest
 from matrix.tables.features import feature_table
 from matrix.tables.flaky import with_flaky
 from matrix.tables.problems import problem_table
+from matrix.tables.releases import release_table
 from matrix.tables.suites import suite_table
 from matrix.tables.summary import Summary, summarize
 from matrix.tables.workloads import workload_table
@@ -26,10 +30,13 @@ __all__ = [
     "Tables",
     "build",
     "cell_table",
+    "change_table",
     "executions",
     "feature_table",
     "frame",
     "problem_table",
+    "regression_table",
+    "release_table",
     "suite_table",
     "summarize",
     "workload_table",
@@ -44,6 +51,9 @@ class Tables:
     executions: pd.DataFrame
     features: pd.DataFrame
     problems: pd.DataFrame
+    releases: pd.DataFrame
+    changes: pd.DataFrame
+    regressions: pd.DataFrame
     workloads: pd.DataFrame
     suites: pd.DataFrame
     cells: pd.DataFrame
@@ -58,11 +68,13 @@ def build(
     baseline: str | None = None,
     stale: Mapping[tuple[str, str], str] = MappingProxyType({}),
     earlier: Iterable[Row] = (),
+    changes: Sequence[Change] | None = None,
 ) -> Tables:
     """Make all tables from rows and from what is no cell.
 
     `stale` says of (cell, execution) what changed since it was measured; `earlier` are rows of
-    other runs, which only tell what is flaky.
+    other runs, which only tell what is flaky. `changes` are what release notes say, by default all
+    that we know of.
     """
     rows = list(rows)
     long = frame(rows)
@@ -71,11 +83,17 @@ def build(
     current = with_flaky(current, frame([*earlier, *rows]))
     columns = executions(current)
     places = zip(columns["cell"], columns["execution"], strict=True)
+    features, problems = feature_table(current), problem_table(current)
+    releases = release_table(columns, features, problems)
+    known, minors = published.changes() if changes is None else changes, published.minors()
     return Tables(
         summary=summarize(current, excluded),
         executions=columns.assign(stale=[stale.get(place, "") for place in places]),
-        features=feature_table(current),
-        problems=problem_table(current),
+        features=features,
+        problems=problems,
+        releases=releases,
+        changes=change_table(releases, known, published.builds(), minors),
+        regressions=regression_table(releases, known, minors),
         workloads=workload_table(current, baseline),
         suites=suite_table(current),
         cells=cell_table(current, excluded),

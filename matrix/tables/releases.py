@@ -1,0 +1,69 @@
+"""Features over the releases of torch, in one place at a time, and where they stopped to pass."""
+
+from typing import Any
+
+import pandas as pd
+
+from matrix.rows import NOT_EVIDENCE
+from matrix.tables.columns import records, short_model
+from matrix.tables.verdicts import ACCEPTED, NOT_MEASURED, loudest
+
+SILENT = NOT_EVIDENCE | {NOT_MEASURED, "skip"}
+"""Verdicts that say nothing about a release: a precondition was absent, or nothing ran."""
+_COLUMNS = ["place", "feature", "title", "torch", "verdict", "labels", "reason"]
+
+
+def release_table(
+    columns: pd.DataFrame, features: pd.DataFrame, problems: pd.DataFrame
+) -> pd.DataFrame:
+    """One line per place, feature and release, in the order of the releases.
+
+    A place is a backend on a device model with one Python (and the same companions, whatever their
+    versions): only in it do releases differ by nothing else. Columns: place, feature, title, torch,
+    verdict (the loudest where several builds of a release ran there), labels (tuple of columns),
+    reason (of that verdict).
+    """
+    reasons = _reasons(problems)
+    groups: dict[tuple[str, str], list[str]] = {}
+    for label, line in zip(map(str, columns.index), records(columns), strict=True):
+        if label in features.columns:
+            groups.setdefault((place_of(line), line["torch"]), []).append(label)
+    lines: list[dict[str, Any]] = []
+    for (_, name, title), cells in zip(features.index, records(features), strict=True):
+        for (place, torch), labels in groups.items():
+            verdict = loudest(cells[label] for label in labels)
+            known = [reasons.get((name, label, verdict), "") for label in labels]
+            line = {"place": place, "feature": name, "title": title, "torch": torch}
+            line |= {"verdict": verdict, "labels": tuple(labels)}
+            lines.append(line | {"reason": next(filter(None, known), "")})
+    return pd.DataFrame(lines, columns=_COLUMNS, dtype=object)
+
+
+def place_of(line: dict[str, Any]) -> str:
+    """Name where a column was measured, but for the release and the build."""
+    companions = [part.partition("==")[0] for part in line["companions"].split(";") if part]
+    model = short_model(line["device_model"]) if line["device_model"] else "of unknown model"
+    parts = [f"{line['device']} {model}", line["backend"], f"py{line['python']}", *companions]
+    return ", ".join(filter(None, parts))
+
+
+def plain(verdict: str) -> str:
+    """The verdict without that the user accepts it."""
+    return verdict.removesuffix(ACCEPTED)
+
+
+def measured(releases: pd.DataFrame) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Lines that are evidence, oldest release first, by (place, feature)."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for line in records(releases):
+        if plain(line["verdict"]) not in SILENT:
+            found.setdefault((line["place"], line["feature"]), []).append(line)
+    return found
+
+
+def _reasons(problems: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+    found: dict[tuple[str, str, str], str] = {}
+    for line in records(problems):
+        for label in line["labels"]:
+            found.setdefault((line["subject"], label, line["verdict"]), line["reason"])
+    return found
