@@ -60,6 +60,7 @@ def make_entry(
         seconds=round(seconds, 3),
         verdict=verdict,
         reason=reason or "; ".join(reading.complaints),
+        costs={name: round(value, 3) for name, value in reading.costs.items()},
         counts=reading.counts,
         provision=str(base["provision"]),
         device_model="" if job.cell.device == "cpu" else str(base["device_model"]),

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 from matrix.accelerators import Gpu
 from matrix.backends import Backend, CellFailed, Environment, RunnerLost, RunnerUnfit
+from matrix.backends.compiled import CompileCaches
 from matrix.evidence import base_fields, make_entry, reading_of, waive
 from matrix.identity import identity
 from matrix.plan import Job, SuiteRun
@@ -55,7 +56,7 @@ class Turn(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Site:
-    """Where a job runs: its backend, its bundle, its turn, and who watches."""
+    """Where a job runs: its backend, its bundle, its turn, and who watches; `caches` outlive it."""
 
     backend: Backend
     bundle: Bundle
@@ -63,6 +64,7 @@ class Site:
     watcher: Watcher
     work: Path
     redactor: Redactor = NOTHING
+    caches: CompileCaches | None = None
 
 
 class Unfinished(Exception):  # noqa: N818  it carries what is left to do
@@ -179,6 +181,10 @@ def _suite(
             if done.isdigit() and total.isdigit():
                 site.watcher.progress(key, int(done), int(total))
 
+    base = base_fields(job, run, site.bundle.id, environment, probe, started)
+    if site.caches:
+        cache = site.caches.folder(job, run.suite, str(base["evidence"]))
+        environment = replace(environment, compile_cache=cache)
     failure: CellFailed | None = None
     gpus: tuple[Gpu, ...] = ()
     clock = time.monotonic()
@@ -198,7 +204,6 @@ def _suite(
         raise
     seconds = time.monotonic() - clock
     site.redactor.also("cell", environment.python.parent.parent).clean(out)
-    base = base_fields(job, run, site.bundle.id, environment, probe, started)
     reading = read_suite(out, base) if failure is None else reading_of(failure, base)
     reading = waive(reading, job.waivers)
     entry = make_entry(job, run, seconds, reading, base)

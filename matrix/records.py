@@ -6,7 +6,7 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,23 @@ MAX_LINE = 128 * 1024
 MAX_TEXT = 2000
 MAX_SAMPLES = 100_000
 MAX_BYTES = 1 << 50
+MAX_SECONDS = 1e7
+COSTS = ("compiling", "children", "importing")
 _PROBE_TEXT = ("torch", "python", "accelerator", "device", "cuda", "hip", "rocm", "driver")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """What a suite's artefacts say: rows, and what was wrong with the artefacts themselves."""
+    """What a suite's artefacts say: rows, and what was wrong with the artefacts themselves.
+
+    `costs` are seconds that the suite spent on `starting` processes and, in tests, on `COSTS`.
+    """
 
     rows: tuple[Row, ...]
     counts: Mapping[str, int]
     complaints: tuple[str, ...]
     complete: bool
+    costs: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_probe(path: Path) -> dict[str, Any]:
@@ -71,6 +77,7 @@ def read_suite(folder: Path, base: Mapping[str, Any]) -> Reading:
     collected: list[str] = []
     metrics: list[dict[str, Any]] = []
     end: dict[str, Any] | None = None
+    starting, cache = 0.0, ""
     for event in events:
         kind, test = event.get("event"), text(event.get("id"))
         if kind == "item" and test:
@@ -86,6 +93,10 @@ def read_suite(folder: Path, base: Mapping[str, Any]) -> Reading:
                 complaints.append(f"{what} {verdict[:40]!r}")
         elif kind == "metric":
             metrics.append(event)
+        elif kind == "process":
+            starting += _seconds(event.get("starting")) or 0.0
+        elif kind == "suite":
+            cache = text(event.get("compile_cache"))[:8]
         elif kind == "end":
             end = event
     for test in dict.fromkeys([*collected, *started]):
@@ -96,7 +107,8 @@ def read_suite(folder: Path, base: Mapping[str, Any]) -> Reading:
                 "verdict": "crash" if ran else "not-run",
                 "reason": "its process left no outcome" if ran else "the suite ended before it",
             }
-    base = {**base, "peak_rss": _size(end.get("peak_rss")) if end else None}
+    peak = _size(end.get("peak_rss")) if end else None
+    base = {**base, "peak_rss": peak, "compile_cache": cache}
     rows = [_outcome_row(event, base) for event in outcomes.values()]
     passed = {test for test, event in outcomes.items() if event["verdict"] == "pass"}
     rows += _metric_rows(metrics, passed, base, complaints)
@@ -110,7 +122,17 @@ def read_suite(folder: Path, base: Mapping[str, Any]) -> Reading:
         counts=dict(Counter(row.verdict for row in rows if row.verdict)),
         complaints=tuple(dict.fromkeys(complaints)),
         complete=end is not None,
+        costs=_sum_costs(rows, starting),
     )
+
+
+def _sum_costs(rows: Iterable[Row], starting: float) -> dict[str, float]:
+    """Seconds by what they were spent on; empty where the artefacts do not say."""
+    spent = {name: [getattr(row, name) for row in rows] for name in COSTS}
+    known = {name: [s for s in seconds if s is not None] for name, seconds in spent.items()}
+    if not any(known.values()):
+        return {}
+    return {"starting": starting, **{name: sum(seconds) for name, seconds in known.items()}}
 
 
 def _events(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
@@ -159,6 +181,12 @@ def _number(value: object) -> float | None:
         return None
 
 
+def _seconds(value: object) -> float | None:
+    """Seconds; None for what no test can take."""
+    number = _number(value)
+    return number if number is not None and 0 <= number < MAX_SECONDS else None
+
+
 def _size(value: object) -> int | None:
     """Bytes; None for what no machine can have."""
     number = _number(value)
@@ -177,6 +205,8 @@ def _params(value: object) -> str:
 
 def _outcome_row(event: Mapping[str, Any], base: Mapping[str, Any]) -> Row:
     error = event.get("error")
+    costs = event.get("costs")
+    spent = costs if isinstance(costs, dict) else {}
     verdict = text(event["verdict"])
     reason = text(event.get("reason"))
     return Row(
@@ -192,6 +222,7 @@ def _outcome_row(event: Mapping[str, Any], base: Mapping[str, Any]) -> Row:
             "reason": reason,
             "signature": signature(error, reason) if verdict in BAD else "",
             "duration": _number(event.get("duration")),
+            **{name: _seconds(spent.get(name)) for name in COSTS},
             "source": text(event.get("source"))[:64],
         }
     )

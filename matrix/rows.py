@@ -45,7 +45,9 @@ class Row:
 
     A metric row has a `metric` and no verdict; a cell-level row has no `test`. `samples` are in
     `unit`, `duration` in seconds, sizes in bytes (`peak_rss` is of the suite's largest process),
-    `power_limit` in watts, `time` in UTC.
+    `power_limit` in watts, `time` in UTC. `compiling`, `children` and `importing` are the parts of
+    `duration` that went into compilers, child processes and modules. `compile_cache` says what
+    the suite began with: `cold`, `warm`, or `off` (one of its own, cold too).
     """
 
     schema: int = SCHEMA
@@ -83,6 +85,10 @@ class Row:
     signature: str = ""
     waiver: str = ""
     duration: float | None = None
+    compiling: float | None = None
+    children: float | None = None
+    importing: float | None = None
+    compile_cache: str = ""
     metric: str = ""
     unit: str = ""
     better: str = ""

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from matrix import judge, leases, resources, scratch
 from matrix.backends import Context
+from matrix.backends.compiled import CompileCaches
 from matrix.dispatch.local import Post, run_jobs
 from matrix.dispatch.turns import Turns
 from matrix.execution import Site, Watcher, abandon, carry_out
@@ -34,9 +35,12 @@ class RunResult:
     interrupted: bool
 
 
-def run_plan(plan: Plan, workspace: Workspace, setup: Setup, watcher: Watcher) -> RunResult:
+def run_plan(
+    plan: Plan, workspace: Workspace, setup: Setup, watcher: Watcher, *, cold: bool = False
+) -> RunResult:
     """Carry a plan out; everything that finishes is in the bundle even if this process dies.
 
+    With `cold` no suite finds code that an earlier run compiled.
     Raises `InfrastructureError` when results cannot be written.
     """
     store = workspace.store
@@ -65,6 +69,7 @@ def run_plan(plan: Plan, workspace: Workspace, setup: Setup, watcher: Watcher) -
                 watcher=watcher,
                 work=work,
                 redactor=redactor,
+                caches=CompileCaches(root=store.local / "compiled", cold=cold),
             )
 
         sites = [(runner, site(runner)) for runner in setup.inventory.runners]

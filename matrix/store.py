@@ -32,6 +32,7 @@ class Entry:
 
     `seconds` and `stages` are wall seconds; `counts` maps verdicts to numbers of tests.
     `device_model` is that of its GPU: "" on processors, and where it got to none.
+    `costs` says what `seconds` went into, as far as the suite told.
     """
 
     schema: int = SCHEMA
@@ -46,6 +47,7 @@ class Entry:
     stages: Mapping[str, float] = field(default_factory=dict)
     verdict: str = ""
     reason: str = ""
+    costs: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     provision: str = ""
     device_model: str = ""
@@ -126,6 +128,7 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "schema": int,
     "seconds": (int, float),
     "stages": dict,
+    "costs": dict,
     "counts": dict,
     "complaints": list,
 }

@@ -39,7 +39,8 @@ class Environment:
     """A cell one can enter. `lock` is text, sizes are bytes; `gpus` are leased to who enters now.
 
     `base` is what an image was built on, with its digest, and `builder` what built it.
-    `recorded` says of suites that ran before (ISO times, UTC) when that was.
+    `recorded` says of suites that ran before (ISO times, UTC) when that was. `compile_cache` is
+    where the suite that enters now may keep compiled code; a container has no such place.
     """
 
     python: Path
@@ -52,6 +53,7 @@ class Environment:
     gpus: tuple[Gpu, ...] = ()
     stages: Mapping[str, float]
     recorded: Mapping[str, str] = field(default_factory=dict)
+    compile_cache: Path | None = None
 
 
 class Backend(Protocol):

@@ -34,7 +34,7 @@ class Interpreter:
     ) -> dict[str, str]:
         """The variables a cell's processes see: clean, with the devices leased to it only.
 
-        Compile caches and temporary files are the supervisor's: fresh ones for each suite.
+        Compile caches and temporary files are the supervisor's.
         """
         context = self.context
         alone = exclusive and job.cell.device == "cpu"  # GPUs work side by side
@@ -69,6 +69,7 @@ class Interpreter:
         suite = run_.suite
         cwd, tests = tests_of(suite, self.context)
         spec = order(job, suite, python=environment.python, cwd=cwd, tests=tests, out=out)
+        spec["compile_cache"] = str(environment.compile_cache or "")
         job_file = out / "job.json"
         job_file.write_text(json.dumps(spec, indent=1), encoding="utf-8")
         env = {

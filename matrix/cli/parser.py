@@ -97,6 +97,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("run", run_command, [chosen, running], "run what is new or stale, print tables")
     sub.add_argument("--fail-on", choices=("new", "any", "never"), default="new",
                      help="which wrong results make the exit code 1")  # fmt: skip
+    sub.add_argument("--cold", action="store_true",
+                     help="empty the compile cache that a cell's feature suite keeps")  # fmt: skip
     sub = add("report", report_command, [chosen], "print tables of all or of one run")
     sub.add_argument("run", nargs="?", help="a run id or `latest`; else the newest of every cell")
     sub.add_argument("--format", choices=("terminal", "markdown"), default="terminal")

@@ -52,11 +52,12 @@ def _run(arguments: argparse.Namespace, workspace: Workspace, plan: "Plan", setu
             f"{len(plan.jobs)} job(s) on {plan.slots} slot(s), about {plan.estimate / 60:.0f} min; "
             f"{len(plan.fresh)} suite(s) fresh; {len(plan.excluded)} combination(s) excluded"
         )
-        result = run_plan(plan, workspace, setup, board)
+        result = run_plan(plan, workspace, setup, board, cold=arguments.cold)
     if arguments.json:
         print_json(as_json(result, plan))
     else:
         print_tables(arguments, workspace, [*result.run.entries, *(f.entry for f in plan.fresh)])
+        _print_costs(result, workspace)
     _print_findings(result)
     print(f"bundle: {result.run.path}", file=sys.stderr)
     _print_wrong([*result.run.entries, *(f.entry for f in plan.fresh)])
@@ -114,6 +115,14 @@ def _is_new(finding: "Finding") -> bool:
     """Whether it is wrong now and was not: also by chance, which is no excuse."""
     flaky = finding.change == "flaky" and finding.now in BAD and finding.before not in BAD
     return finding.change == "new" or flaky
+
+
+def _print_costs(result: "RunResult", workspace: Workspace) -> None:
+    from matrix.reports import costs
+
+    entries = result.run.entries
+    if text := costs.render(entries, workspace.store.rows(entries)):
+        print(text)
 
 
 def _print_findings(result: "RunResult") -> None:

@@ -14,7 +14,11 @@ class JobError(ValueError):
 
 
 class Job(NamedTuple):
-    """One suite to run. Times in seconds, ``log_cap`` in bytes, paths absolute."""
+    """One suite to run. Times in seconds, ``log_cap`` in bytes, paths absolute.
+
+    ``compile_cache`` is a folder for compiled code that outlives the suite; without one it is the
+    suite's own and goes with it.
+    """
 
     suite: str
     out: str
@@ -29,6 +33,7 @@ class Job(NamedTuple):
     env: Dict[str, str] = {}  # noqa: RUF012 - never changed
     pytest_args: Tuple[str, ...] = ()
     companions: Tuple[str, ...] = ()
+    compile_cache: str = ""
 
     @property
     def root(self) -> str:

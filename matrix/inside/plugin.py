@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Iterator
 
 import pytest
 
-from matrix.inside import marks
+from matrix.inside import costs, marks
 from matrix.inside.needs import missing
 from matrix.inside.process import end_with_parent
 from matrix.inside.recorder import Recorder
@@ -41,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
         with open(path, encoding="utf-8") as file:
             settings = json.load(file)
         _obey_supervisor()
+        costs.watch()
         # pytest-benchmark makes its default folder in the user's, also where it stores nothing
         if getattr(config.option, "benchmark_storage", "") == "file://./.benchmarks":
             config.option.benchmark_storage = f"file://{tempfile.gettempdir()}/benchmarks"

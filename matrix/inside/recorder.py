@@ -13,6 +13,7 @@ from typing import Any, Dict, Iterator, List
 import pytest
 
 from matrix.inside import marks
+from matrix.inside.costs import COSTS
 from matrix.inside.events import Event, EventFile, clip, first_line, short_id
 from matrix.inside.machine import device_kind
 from matrix.inside.numerics import LEDGER, WrongNumbers
@@ -89,6 +90,7 @@ class Recorder:
         nodeid = short_id(item.nodeid)
         self._verdict, self._error, self._numbers = Verdict("pass"), None, {}
         LEDGER.clear()
+        COSTS.clear()
         begun = time.monotonic()
         start = {"event": "start", "id": nodeid, "at": time.time(), "pid": os.getpid()}
         self._events.write({**start, "device": device_kind()})
@@ -154,7 +156,8 @@ class Recorder:
         if seed is not None:
             self._numbers["seed"] = seed
         event = _outcome(nodeid, self._verdict, error=self._error, duration=duration)
-        event.update(_about(item), numbers=self._numbers)
+        costs = {kind: round(seconds, 6) for kind, seconds in COSTS.seconds.items()}
+        event.update(_about(item), numbers=self._numbers, costs=costs)
         self._events.write(event)
         if self._verdict.name != "pass":
             return

@@ -37,6 +37,7 @@ class Suite:
         self.items: Dict[str, Event] = {}
         self.done: Dict[str, str] = {}
         self.device = "cpu"
+        self.compile_cache = cache_state(job.compile_cache)
         self._stopped = ""
 
     def stop(self, reason: str) -> None:
@@ -45,6 +46,8 @@ class Suite:
 
     def run(self) -> None:
         """Run it all; the last event says how it ended."""
+        about: Event = {"event": "suite", "compile_cache": self.compile_cache}
+        self.events.write(about, sync=False)
         status, reason = self.execute()
         # of the largest process among all that the suite started; Linux counts in KiB
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
@@ -74,10 +77,11 @@ class Suite:
         env = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
         env.setdefault("OMP_NUM_THREADS", str(usable_cores()))
         env.setdefault("PYTHONUNBUFFERED", "1")  # what a crashing process said must be in the log
-        # Caches of other runs would hide a compiler that no longer works.
         env["TMPDIR"] = self.scratch
-        env["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(self.scratch, "inductor")
-        env["TRITON_CACHE_DIR"] = os.path.join(self.scratch, "triton")
+        # A cache of another environment would hide a compiler that no longer works.
+        caches = self.job.compile_cache or self.scratch
+        env["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(caches, "inductor")
+        env["TRITON_CACHE_DIR"] = os.path.join(caches, "triton")
         env.update(self.job.env)
         env["PYTHONPATH"] = os.pathsep.join(
             part for part in (payload, env.get("PYTHONPATH", "")) if part
@@ -110,8 +114,8 @@ class Suite:
         """Kill a child that must go; quickly when we must go ourselves."""
         return child.kill(dump=dump, grace=STOP_GRACE if self._stopped else GRACE)
 
-    def process_event(self, child: Child, code: int, why: str) -> None:
-        """Record how a child ended."""
+    def process_event(self, child: Child, code: int, why: str, starting: float = 0.0) -> None:
+        """Record how a child ended; until its first test it was ``starting``, in seconds."""
         self.events.write(
             {
                 "event": "process",
@@ -120,6 +124,7 @@ class Suite:
                 "signal": signal_name(code),
                 "why": why,
                 "seconds": round(time.monotonic() - child.started, 3),
+                "starting": round(starting, 3),
             },
             sync=False,
         )
@@ -137,6 +142,7 @@ class PytestSuite(Suite):
         self.running = ""
         self.started = False
         self.since = 0.0
+        self.first_at = 0.0
         self.broken: Dict[str, str] = {}
 
     def execute(self) -> tuple[str, str]:
@@ -213,6 +219,7 @@ class PytestSuite(Suite):
     def watch(self, child: Child) -> tuple[int, str]:
         """Follow a child to its end; returns its return code and why it ended."""
         self.running, self.started = "", False
+        self.first_at = 0.0
         since = time.monotonic()
         while True:
             code = child.wait(POLL)
@@ -242,6 +249,7 @@ class PytestSuite(Suite):
             elif event["event"] == "start":
                 self.running, self.started, moved = nodeid, True, True
                 self.since = time.time()
+                self.first_at = self.first_at or time.monotonic()
                 self.device = str(event.get("device", self.device))
             elif event["event"] == "outcome":
                 if nodeid == self.running:
@@ -254,7 +262,8 @@ class PytestSuite(Suite):
         """Record how a child ended, and what that means for the test it was in."""
         self.reader.heal()
         self.follow()
-        self.process_event(child, code, "deadline" if why == "stopped" else why)
+        starting = (self.first_at or time.monotonic()) - child.started
+        self.process_event(child, code, "deadline" if why == "stopped" else why, starting)
         running, self.running = self.running, ""
         if not running:
             return
@@ -279,6 +288,14 @@ class PytestSuite(Suite):
         for nodeid in self.remaining():
             self.outcome(nodeid, "not-run", f"never started: {reason}")
         return status, reason
+
+
+def cache_state(folder: str) -> str:
+    """Whether a suite begins with compiled code of earlier ones: `warm`, `cold`, or `off`."""
+    if not folder:
+        return "off"
+    os.makedirs(folder, exist_ok=True)
+    return "warm" if os.listdir(folder) else "cold"
 
 
 def _ended(code: int, why: str) -> str:
