@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import resource
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Dict, List
 
 from matrix.inside import companions
@@ -82,11 +84,25 @@ class Suite:
         caches = self.job.compile_cache or self.scratch
         env["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(caches, "inductor")
         env["TRITON_CACHE_DIR"] = os.path.join(caches, "triton")
+        if self.job.compile_cache:
+            self.keep_headers()
         env.update(self.job.env)
         env["PYTHONPATH"] = os.pathsep.join(
             part for part in (payload, env.get("PYTHONPATH", "")) if part
         )
         return env
+
+    def keep_headers(self) -> None:
+        """Precompiled C++ headers are kept as well, though Inductor has no setting for where.
+
+        torch/_inductor/codecache.py: ``_HEADER_DIR`` is below the user's folder in TMPDIR.
+        """
+        kept = os.path.join(self.job.compile_cache, "headers")
+        folder = os.path.join(self.scratch, f"torchinductor_{getpass.getuser()}")
+        os.makedirs(kept, exist_ok=True)
+        os.makedirs(folder, exist_ok=True)
+        with suppress(FileExistsError):  # an earlier process of this suite
+            os.symlink(kept, os.path.join(folder, "precompiled_headers"))
 
     def outcome(self, nodeid: str, verdict: str, reason: str, **more: object) -> None:
         """Write an outcome that only the supervisor can know."""
