@@ -13,6 +13,7 @@ from matrix.definition import Suite
 from matrix.plan import Job
 
 KEPT_SUITES = ("feature",)
+BACKENDS = ("venv", "host")  # a container's folders go with it
 KEPT = 3  # environments of a cell, such as one for each of a machine's GPUs
 
 
@@ -28,7 +29,7 @@ class CompileCaches:
 
         `evidence` stands for all that compiled code depends on: packages, compiler, device, driver.
         """
-        if suite.name not in KEPT_SUITES:
+        if suite.name not in KEPT_SUITES or job.backend not in BACKENDS:
             return None
         cell = self.root / f"{job.cell.id}-{job.execution}"
         folder = cell / evidence

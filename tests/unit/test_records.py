@@ -282,3 +282,30 @@ def test_no_bytes_can_stop_the_reader(tmp_path_factory, content):
     assert all(row.verdict in {*Verdict} or row.metric for row in reading.rows)
     write_rows(reading.rows, folder / "rows.parquet")
     assert len(read_rows(folder / "rows.parquet")) == len(reading.rows)
+
+
+def test_a_suite_says_what_its_time_went_into(tmp_path):
+    spent = {"compiling": 2.0, "children": 0.5, "importing": 0.25}
+    reading = write(
+        tmp_path,
+        {"event": "suite", "compile_cache": "cold"},
+        passed("a", duration=3.0, costs=spent),
+        passed("b", duration=1.0, costs={"compiling": 1.0, "children": -1, "importing": "long"}),
+        {"event": "process", "starting": 1.5},
+        {"event": "process", "starting": "nan"},
+        END,
+    )
+    first, second = reading.rows
+    assert (first.compiling, first.children, first.importing) == (2.0, 0.5, 0.25)
+    assert (second.compiling, second.children, second.importing) == (1.0, None, None)
+    assert {row.compile_cache for row in reading.rows} == {"cold"}
+    assert reading.costs == {"starting": 1.5, "compiling": 3.0, "children": 0.5, "importing": 0.25}
+
+
+def test_a_suite_of_before_does_not_say(tmp_path):
+    reading = write(tmp_path, passed(duration=3.0), END)
+    assert (reading.costs, reading.rows[0].compiling, reading.rows[0].compile_cache) == (
+        {},
+        None,
+        "",
+    )
