@@ -657,3 +657,43 @@ def test_numbers_of_a_plain_benchmark_are_kept(supervise: Callable[..., Ran]) ->
         {"n": 3},
     )
     assert len(metric["samples"]) == 4
+
+
+def test_a_kept_compile_cache_is_found_again(supervise: Callable[..., Ran], tmp_path: Path) -> None:
+    """The suite says whether it began with code of an earlier one; without a folder, `off`."""
+    body = """
+        import os
+
+        def test_compile():
+            folder = os.environ["TORCHINDUCTOR_CACHE_DIR"]
+            os.makedirs(folder, exist_ok=True)
+            open(os.path.join(folder, "code"), "w").close()
+    """
+    kept, states = tmp_path / "kept", []
+    for folder in ("", str(kept), str(kept)):
+        (tmp_path / "out" / "outcomes.jsonl").unlink(missing_ok=True)
+        ran = supervise(body, compile_cache=folder)
+        assert ran.verdicts == {"test_compile": "pass"}
+        states += [event["compile_cache"] for event in ran.of("suite")]
+
+    assert states == ["off", "cold", "warm"]
+    assert (kept / "inductor" / "code").exists()
+
+
+def test_what_a_process_took_to_start_is_told(supervise: Callable[..., Ran]) -> None:
+    """Until the first test: interpreter, imports, collection."""
+    ran = supervise("""
+        import time
+        time.sleep(0.3)
+
+        def test_it():
+            time.sleep(0.3)
+    """)
+
+    [process] = ran.of("process")
+    assert 0.3 <= process["starting"] <= process["seconds"] - 0.3
+    assert ran.outcomes["test_it.py::test_it"]["costs"] == {
+        "compiling": 0.0,
+        "children": 0.0,
+        "importing": 0.0,
+    }
