@@ -46,6 +46,17 @@ def _compiler(_argument: str) -> str:
     return "needs a C++ compiler (g++ or clang++ on PATH, or CXX): torch.compile builds with it"
 
 
+def _toolkit(_argument: str) -> str:
+    if _accelerator(""):
+        return ""  # code for the CPU is linked with nothing but torch
+    from torch.utils import cpp_extension  # noqa: PLC0415 - only what builds for a device needs it
+
+    homes = (cpp_extension.CUDA_HOME, cpp_extension.ROCM_HOME)
+    if any(home and os.path.isdir(home) for home in homes):
+        return ""
+    return "needs a CUDA or ROCm toolkit (nvcc or hipcc on PATH, CUDA_HOME or ROCM_HOME)"
+
+
 def _module(name: str) -> str:
     return "" if importlib.util.find_spec(name) else f"needs the package {name}, not installed here"
 
@@ -54,5 +65,6 @@ NEEDS: dict[str, Callable[[str], str]] = {
     "accelerator": _accelerator,
     "devices": _devices,
     "compiler": _compiler,
+    "toolkit": _toolkit,
     "module": _module,
 }

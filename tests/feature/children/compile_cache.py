@@ -1,13 +1,15 @@
 """Compile one function, and say how often the FX graph cache was hit and missed.
 
-Imported by the first process, run by the second: compile_cache.py DEVICE CONSTANT.
+Imported by the first process, run by others: compile_cache.py DEVICE CONSTANT [OPTION VALUE]...
+with the options --load FILE (artefacts to start from) and --version NAME (call torch so).
 """
 
+import argparse
 import json
 import sys
+from pathlib import Path
 
 import torch
-from torch._dynamo.utils import counters
 
 EVENTS = ("fxgraph_cache_hit", "fxgraph_cache_miss", "fxgraph_cache_bypass")
 
@@ -17,6 +19,7 @@ def compile_and_count(device, constant):
 
     ``events`` is empty where torch does not count any.
     """
+    from torch._dynamo.utils import counters  # noqa: PLC0415 - after the version has been set
 
     def scale_and_shift(x):
         return torch.nn.functional.gelu(x * constant + 1).sum(-1)
@@ -32,6 +35,22 @@ def compile_and_count(device, constant):
     }
 
 
-if __name__ == "__main__":
-    found = compile_and_count(sys.argv[1], float(sys.argv[2]))
+def main():
+    """Do as the arguments say."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("device")
+    parser.add_argument("constant", type=float)
+    parser.add_argument("--load", type=Path)
+    parser.add_argument("--version")
+    asked = parser.parse_args()
+    if asked.version:
+        # Before anything has computed a key from it.
+        torch.__version__ = torch.torch_version.TorchVersion(asked.version)
+    if asked.load:
+        torch.compiler.load_cache_artifacts(asked.load.read_bytes())
+    found = compile_and_count(asked.device, asked.constant)
     sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Compiled code that outlives its process: found again, moved, sent elsewhere, never misused."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from matrix.inside import Refusal, assert_close, feature
+
+CHILD = Path(__file__).parent / "children" / "compile_cache.py"
+# Not the default everywhere; and a header compiled in every new folder is the most of its time.
+SETTINGS = {"TORCHINDUCTOR_FX_GRAPH_CACHE": "1", "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0"}
+HIT = {"hit": 1, "miss": 0, "bypass": 0}
+MISS = {"hit": 0, "miss": 1, "bypass": 0}
+NO_CACHE = Refusal(
+    "NotImplementedError",
+    r"^this torch has no FX graph cache",
+    "torch/_inductor/config.py: fx_graph_cache since 2.1, with counters since 2.3",
+)
+
+
+class Cache:
+    """A cache folder of its own, and the code that one process has left in it."""
+
+    def __init__(self, device, folder, constant):
+        self.device, self.folder, self.constant = device, folder, constant
+        self.artifacts = None
+
+    def fill(self):
+        """Compile in this process; returns the cache's events. A second call does nothing."""
+        if not hasattr(self, "_events"):
+            self._events = self._compile_here()
+        if not self._events:
+            raise NotImplementedError("this torch has no FX graph cache with counters")
+        return count(self._events)
+
+    def _compile_here(self):
+        from torch._inductor import config  # noqa: PLC0415 - slow to import
+
+        spec = importlib.util.spec_from_file_location("compile_cache", CHILD)
+        child = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(child)
+        torch.compiler.reset()
+        wanted = {"fx_graph_cache": True}
+        if hasattr(config, "cpp_cache_precompile_headers"):
+            wanted["cpp_cache_precompile_headers"] = False
+        with pytest.MonkeyPatch.context() as patch, config.patch(wanted):
+            patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(self.folder))
+            found = child.compile_and_count(self.device.type, self.constant)
+            if hasattr(torch.compiler, "save_cache_artifacts"):
+                self.artifacts = torch.compiler.save_cache_artifacts()
+        check(found)
+        return found["events"]
+
+    def elsewhere(self, folder, *options):
+        """Compile the same in a new process with the cache folder ``folder``; returns events."""
+        env = dict(os.environ, TORCHINDUCTOR_CACHE_DIR=str(folder), **SETTINGS)
+        done = subprocess.run(
+            [sys.executable, str(CHILD), self.device.type, repr(self.constant), *options],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+        sys.stderr.write(done.stderr)
+        assert done.returncode == 0, done.stderr.strip().splitlines()[-1:]
+        found = json.loads(done.stdout.splitlines()[-1])
+        check(found)
+        return count(found["events"])
+
+
+def count(events):
+    """The cache's events by their short names."""
+    return {name: events.get(f"fxgraph_cache_{name}", 0) for name in ("hit", "miss", "bypass")}
+
+
+def check(found):
+    """The numbers are right, wherever the code came from."""
+    out, expected = (torch.tensor(found[key], dtype=torch.float64) for key in ("out", "expected"))
+    assert_close(out, expected, rtol=1e-5, atol=1e-5, why="float32, a sum over 16 values")
+
+
+@pytest.fixture(scope="module")
+def cache(device, tmp_path_factory):
+    """Filled once, by the first test that asks."""
+    # A constant that no cache has seen: whatever was compiled before, the first one misses.
+    constant = 1 + int.from_bytes(os.urandom(4), "little") / 2**32
+    return Cache(device, tmp_path_factory.mktemp("inductor"), constant)
+
+
+@feature(
+    "compile-cache",
+    "Compiled code reused by a new process (FX graph cache)",
+    purpose="Restarts a server without compiling its model again.",
+    needs=["compiler"],
+    refusals=[NO_CACHE],
+)
+def test_cache(cache):
+    """A miss in the first process, a hit in the second."""
+    assert cache.fill() == MISS
+    assert cache.elsewhere(cache.folder) == HIT
+
+
+@feature(
+    "compile-cache-moved",
+    "A compile cache folder copied to another path",
+    purpose="Brings a warm cache into an image or onto a shared disk.",
+    needs=["compiler"],
+    refusals=[NO_CACHE],
+)
+def test_moved(cache, tmp_path):
+    """What was compiled under one path is found under another."""
+    cache.fill()
+    copy = tmp_path / "moved"
+    # Under its old name it is gone, so that nothing can be found there.
+    cache.folder.rename(copy)
+    try:
+        assert cache.elsewhere(copy) == HIT
+    finally:
+        copy.rename(cache.folder)
+
+
+@feature(
+    "compile-cache-artifacts",
+    "Compile artefacts as bytes (torch.compiler.save_cache_artifacts)",
+    purpose="Sends what one worker has compiled to all the others.",
+    needs=["compiler"],
+    refusals=[
+        NO_CACHE,
+        Refusal(
+            "AttributeError",
+            r"module 'torch\.compiler' has no attribute 'save_cache_artifacts'",
+            "https://pytorch.org/docs/stable/torch.compiler_api.html: new in 2.7",
+        ),
+    ],
+)
+def test_artifacts(cache, tmp_path):
+    """A process with an empty cache and the bytes of another hits."""
+    cache.fill()
+    if cache.artifacts is None:
+        torch.compiler.save_cache_artifacts()
+    data, _about = cache.artifacts
+    path = tmp_path / "artifacts"
+    path.write_bytes(data)
+    assert cache.elsewhere(tmp_path / "empty", "--load", str(path)) == HIT
+
+
+@feature(
+    "compile-cache-version",
+    "Another torch's compiled code is not used",
+    purpose="Lets several releases share one cache folder without running stale kernels.",
+    needs=["compiler"],
+    refusals=[NO_CACHE],
+)
+def test_version(cache):
+    """All else equal, a torch by another version's name misses."""
+    cache.fill()
+    other = f"{torch.__version__.partition('+')[0]}+another"
+    assert cache.elsewhere(cache.folder, "--version", other) == MISS
