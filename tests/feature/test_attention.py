@@ -1,82 +1,108 @@
 """Scaled dot product attention against the textbook formula in float64."""
 
-import math
+import inspect
 
 import pytest
 import torch
+from textbook import TOLERANCE, attention, future, inputs
 
-from matrix.inside import Refusal, assert_close, feature, randn
+from matrix.inside import Refusal, assert_close, feature, poisoned, randn
 
 sdpa = torch.nn.functional.scaled_dot_product_attention
+NO_MODULE = Refusal(
+    "ModuleNotFoundError",
+    r"No module named 'torch\.nn\.attention'",
+    "https://pytorch.org/docs/stable/nn.attention.html: new in 2.3",
+)
+NO_KERNEL = Refusal(
+    "RuntimeError",
+    r"No available kernel|No viable backend",
+    "the kernel is not built in, or not for this device",
+)
 
 
-def textbook(q, k, v, *, causal=False):
-    """softmax(q k^T / sqrt(d)) v in float64; heads of k and v are repeated for those of q."""
-    q, k, v = q.double(), k.double(), v.double()
-    groups = q.shape[1] // k.shape[1]
-    k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
-    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
-    if causal:
-        hidden = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
-        scores = scores.masked_fill(hidden, -math.inf)
-    return scores.softmax(-1) @ v
-
-
-def inputs(rng, dtype, *, heads=4, kv_heads=4, length=70, width=32):
-    """Query, key and value on the CPU, shaped [batch, heads, length, width]."""
-    return (
-        randn(rng, 2, heads, length, width, dtype=dtype),
-        randn(rng, 2, kv_heads, length, width, dtype=dtype),
-        randn(rng, 2, kv_heads, length, width, dtype=dtype),
-    )
-
-
-TOLERANCE = {
-    "float32": {"rtol": 1e-5, "atol": 1e-5, "why": "float32, 70 terms"},
-    "bfloat16": {"rtol": 2e-2, "atol": 2e-2, "why": "weights and result rounded to bfloat16"},
-}
-
-
-@feature("sdpa", "Scaled dot product attention")
+@feature(
+    "sdpa",
+    "Scaled dot product attention",
+    purpose="Attention where an engine has no kernel of its own, and the encoder of vision models.",
+)
 @pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_sdpa(device, rng, dtype, causal):
     """The kernel torch chooses by itself."""
     q, k, v = inputs(rng, getattr(torch, dtype))
     out = sdpa(q.to(device), k.to(device), v.to(device), is_causal=causal)
-    assert_close(out, textbook(q, k, v, causal=causal), **TOLERANCE[dtype])
+    hidden = future(q.shape[2]) if causal else None
+    assert_close(out, attention(q, k, v, hidden=hidden), **TOLERANCE[dtype])
+
+
+def one_kernel(name, device, rng):
+    """The kernel ``name`` alone, in bfloat16."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: PLC0415 - absent in old torch
+
+    q, k, v = inputs(rng, torch.bfloat16, width=64)
+    with sdpa_kernel(getattr(SDPBackend, name)):
+        out = sdpa(q.to(device), k.to(device), v.to(device), is_causal=True)
+    assert_close(out, attention(q, k, v, hidden=future(q.shape[2])), **TOLERANCE["bfloat16"])
 
 
 @feature(
-    "sdpa-backends",
-    "Choice of the attention kernel (torch.nn.attention.sdpa_kernel)",
+    "sdpa-math",
+    "Attention by separate operators (SDPBackend.MATH)",
+    purpose="The reference that an engine compares its own kernels with.",
+    refusals=[NO_MODULE],
+)
+def test_math(device, rng):
+    """There on every device: no refusal of the kernel itself is allowed."""
+    one_kernel("MATH", device, rng)
+
+
+@feature(
+    "sdpa-flash",
+    "Attention by FlashAttention alone (SDPBackend.FLASH_ATTENTION)",
+    purpose="Prefill of the torch-native backends: memory grows with the length, not its square.",
+    refusals=[NO_MODULE, NO_KERNEL],
+)
+def test_flash(device, rng):
+    """CUDA, ROCm and the CPU have one each."""
+    one_kernel("FLASH_ATTENTION", device, rng)
+
+
+@feature(
+    "sdpa-efficient",
+    "Attention by the memory-efficient kernel alone (SDPBackend.EFFICIENT_ATTENTION)",
+    purpose="The fused kernel that takes an explicit mask, which FlashAttention does not.",
+    refusals=[NO_MODULE, NO_KERNEL],
+)
+def test_efficient(device, rng):
+    """Of GPUs only."""
+    one_kernel("EFFICIENT_ATTENTION", device, rng)
+
+
+@feature(
+    "sdpa-cudnn",
+    "Attention by cuDNN alone (SDPBackend.CUDNN_ATTENTION)",
+    purpose="What torch prefers on Hopper and newer, and what was switched off after regressions.",
     refusals=[
+        NO_MODULE,
+        NO_KERNEL,
         Refusal(
-            "ModuleNotFoundError",
-            r"No module named 'torch\.nn\.attention'",
-            "https://pytorch.org/docs/stable/nn.attention.html: new in 2.3",
-        ),
-        Refusal(
-            "RuntimeError",
-            r"No available kernel|No viable backend",
-            "the kernel is not built in, or not for this device",
+            "AttributeError",
+            r"CUDNN_ATTENTION",
+            "https://github.com/pytorch/pytorch/releases/tag/v2.5.0: cuDNN attention",
         ),
     ],
 )
-@pytest.mark.parametrize("backend", ["MATH", "FLASH_ATTENTION"])
-def test_backends(device, rng, backend):
-    """A named kernel alone, in bfloat16."""
-    from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: PLC0415 - absent in old torch
-
-    q, k, v = inputs(rng, torch.bfloat16)
-    with sdpa_kernel(getattr(SDPBackend, backend)):
-        out = sdpa(q.to(device), k.to(device), v.to(device), is_causal=True)
-    assert_close(out, textbook(q, k, v, causal=True), **TOLERANCE["bfloat16"])
+@pytest.mark.filterwarnings("ignore")
+def test_cudnn(device, rng):
+    """Of NVIDIA GPUs only."""
+    one_kernel("CUDNN_ATTENTION", device, rng)
 
 
 @feature(
     "sdpa-gqa",
     "Grouped-query attention (enable_gqa)",
+    purpose="Llama-like models share keys and values among heads; without it they are copied.",
     refusals=[
         Refusal(
             "TypeError",
@@ -90,69 +116,175 @@ def test_gqa(device, rng, dtype):
     """Eight query heads share two key and value heads."""
     q, k, v = inputs(rng, getattr(torch, dtype), heads=8, kv_heads=2)
     out = sdpa(q.to(device), k.to(device), v.to(device), is_causal=True, enable_gqa=True)
-    assert_close(out, textbook(q, k, v, causal=True), **TOLERANCE[dtype])
-
-
-def flex_or_refusal():
-    """FlexAttention's entry point; old torch has no such module."""
-    from torch.nn.attention.flex_attention import flex_attention  # noqa: PLC0415
-
-    return flex_attention
-
-
-def alibi(score, _batch, head, query, key):
-    """A causal mask and a penalty for distance: what a fixed kernel cannot do."""
-    penalty = (query - key) * 2.0 ** -(head + 1.0)
-    return torch.where(query >= key, score - penalty, -float("inf"))
-
-
-def textbook_alibi(q, k, v):
-    """The same in float64."""
-    length = q.shape[2]
-    distance = torch.arange(length)[:, None] - torch.arange(length)[None, :]
-    slopes = 2.0 ** -(torch.arange(q.shape[1]) + 1.0)
-    scores = q.double() @ k.double().transpose(-2, -1) / math.sqrt(q.shape[-1])
-    scores = scores - distance.double() * slopes.double()[:, None, None]
-    return scores.masked_fill(distance < 0, -math.inf).softmax(-1) @ v.double()
-
-
-NO_FLEX = Refusal(
-    "ModuleNotFoundError",
-    r"No module named 'torch\.nn\.attention(\.flex_attention)?'",
-    "https://pytorch.org/blog/flexattention/: new in 2.5",
-)
-
-
-@feature("flex-attention", "FlexAttention, eager", refusals=[NO_FLEX])
-@pytest.mark.filterwarnings("ignore")
-def test_flex_eager(device, rng):
-    """A score function of our own, interpreted."""
-    flex_attention = flex_or_refusal()
-    q, k, v = inputs(rng, torch.float32, length=128)
-    out = flex_attention(q.to(device), k.to(device), v.to(device), score_mod=alibi)
-    assert_close(out, textbook_alibi(q, k, v), **TOLERANCE["float32"])
+    assert_close(out, attention(q, k, v, hidden=future(q.shape[2])), **TOLERANCE[dtype])
 
 
 @feature(
-    "flex-attention-compiled",
-    "FlexAttention, compiled",
-    needs=["compiler"],
+    "sdpa-causal-lengths",
+    "Causal attention of fewer queries than keys (is_causal)",
+    purpose="An engine must know which corner is_causal means before it prefills into a cache.",
+)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_upper_left(device, rng, dtype):
+    """Query i sees keys 0 to i, as documented: not what a continued prefill needs."""
+    q, k, v = inputs(rng, getattr(torch, dtype), length=24, keys=70)
+    out = sdpa(q.to(device), k.to(device), v.to(device), is_causal=True)
+    assert_close(out, attention(q, k, v, hidden=future(24, 70)), **TOLERANCE[dtype])
+
+
+@feature(
+    "sdpa-lower-right",
+    "Causal attention aligned with the end of the cache (causal_lower_right)",
+    purpose="Chunked prefill: the queries are the last tokens of a longer sequence.",
+    refusals=[NO_MODULE],
+)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_lower_right(device, rng, dtype):
+    """Query i of 24 sees the 46 keys before them and its own 0 to i."""
+    from torch.nn.attention.bias import causal_lower_right  # noqa: PLC0415 - absent in old torch
+
+    q, k, v = inputs(rng, getattr(torch, dtype), length=24, keys=70)
+    out = sdpa(q.to(device), k.to(device), v.to(device), attn_mask=causal_lower_right(24, 70))
+    expected = attention(q, k, v, hidden=future(24, 70, seen_before=46))
+    assert_close(out, expected, **TOLERANCE[dtype])
+
+
+@feature(
+    "sdpa-mask",
+    "Attention with an explicit mask",
+    purpose="Tree attention of speculative decoding, sliding windows, padded batches.",
+)
+@pytest.mark.parametrize("kind", ["boolean", "additive"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_mask(device, rng, dtype, kind):
+    """A random mask, another for each sequence; every query sees its own key."""
+    q, k, v = inputs(rng, getattr(torch, dtype))
+    hidden = (torch.rand(2, 1, 70, 70, generator=rng) < 0.5) & ~torch.eye(70, dtype=torch.bool)
+    mask = ~hidden
+    if kind == "additive":
+        mask = torch.zeros(hidden.shape, dtype=q.dtype).masked_fill(hidden, -float("inf"))
+    out = sdpa(q.to(device), k.to(device), v.to(device), attn_mask=mask.to(device))
+    assert_close(out, attention(q, k, v, hidden=hidden), **TOLERANCE[dtype])
+
+
+@feature(
+    "sdpa-blind-query",
+    "A query that may see nothing gives zeros",
+    purpose="Padding rows of a batch, whose NaN would spread through the next layer's norm.",
     refusals=[
-        NO_FLEX,
         Refusal(
-            "Exception",
-            r"FlexAttention.*(CPU|cpu).*not supported|flex attention.*only.*CUDA|"
-            r"torch\.compile on current platform is not supported for CPU",
-            "torch/_inductor/kernel/flex_attention.py: CPU since 2.6, with AVX2 or AVX-512",
+            "NotImplementedError",
+            r"^a query that may see nothing gives NaN$",
+            "https://github.com/pytorch/pytorch/pull/133882: zeros instead of NaN, first in 2.5",
+        )
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_blind_query(device, rng, dtype):
+    """The others are not touched by it."""
+    q, k, v = inputs(rng, getattr(torch, dtype))
+    hidden = future(70)
+    hidden[64:] = True
+    out = sdpa(q.to(device), k.to(device), v.to(device), attn_mask=~hidden.to(device)).cpu()
+    seeing = attention(q, k, v, hidden=hidden)[:, :, :64]
+    assert_close(out[:, :, :64], seeing, **TOLERANCE[dtype])
+    if out[:, :, 64:].isnan().all():
+        raise NotImplementedError("a query that may see nothing gives NaN")
+    nothing = torch.zeros(2, 4, 6, 32, dtype=torch.float64)
+    assert_close(out[:, :, 64:], nothing, rtol=0, atol=0, why="nothing is added up")
+
+
+LENGTHS = (3, 31, 17)
+
+
+@feature(
+    "sdpa-jagged",
+    "Attention over a jagged batch (torch.nested)",
+    purpose="A batch of prompts of unlike length without padding, by torch's own means.",
+    refusals=[
+        Refusal(
+            "RuntimeError",
+            r"^No viable backend for scaled_dot_product_attention was found",
+            "torch/nested/_internal/sdpa.py: its math path, all that a CPU has, is never causal",
+        ),
+        Refusal(
+            "RuntimeError",
+            r"^CUDA error: CUDA driver version is insufficient",
+            "torch/nested/_internal/sdpa.py: a CUDA build asks for the GPU's kernels even on a CPU",
         ),
     ],
 )
-def test_flex_compiled(device, rng):
-    """The same score function fused into a kernel."""
-    flex_attention = torch.compile(flex_or_refusal(), fullgraph=True)
-    q, k, v = inputs(rng, torch.float32, length=128)
-    with torch.no_grad():
-        out = flex_attention(q.to(device), k.to(device), v.to(device), score_mod=alibi)
-    assert_close(
-        out, textbook_alibi(q, k, v), rtol=5e-3, atol=5e-3, why="the kernel may use TF32 products"
+@pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
+@pytest.mark.filterwarnings("ignore")
+def test_jagged(device, rng, causal):
+    """Each sequence as if it were alone."""
+    parts = [inputs(rng, torch.bfloat16, length=length) for length in LENGTHS]
+    q, k, v = (
+        torch.nested.nested_tensor(
+            [part[which][0].transpose(0, 1).to(device) for part in parts], layout=torch.jagged
+        ).transpose(1, 2)
+        for which in range(3)
     )
+    out = sdpa(q, k, v, is_causal=causal)
+    for got, part, length in zip(out.unbind(), parts, LENGTHS):
+        hidden = future(length) if causal else None
+        expected = attention(*(each[0] for each in part), hidden=hidden)
+        assert_close(got, expected, **TOLERANCE["bfloat16"])
+
+
+@feature(
+    "varlen-attention",
+    "Attention over packed sequences (torch.nn.attention.varlen)",
+    purpose="Prefill as engines batch it: prompts one after another and where each begins.",
+    refusals=[
+        Refusal(
+            "ModuleNotFoundError",
+            r"No module named 'torch\.nn\.attention(\.varlen)?'",
+            "https://github.com/pytorch/pytorch/pull/164502: first in 2.10",
+        ),
+        Refusal(
+            "NotImplementedError",
+            r"Could not run 'aten::_flash_attention_forward' .* 'CPU' backend",
+            "torch/nn/attention/varlen.py: FlashAttention or cuDNN, so no CPU",
+        ),
+    ],
+)
+def test_varlen(device, rng):
+    """Causal, which each release spells in its own way."""
+    from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 - absent in old torch
+
+    spelled = inspect.signature(varlen_attn).parameters
+    causal = {"is_causal": True} if "is_causal" in spelled else {"window_size": (-1, 0)}
+    starts = torch.tensor([0, *LENGTHS]).cumsum(0).int().to(device)
+    q, k, v = (randn(rng, sum(LENGTHS), 4, 64, dtype=torch.bfloat16) for _ in range(3))
+    packed = [each.to(device) for each in (q, k, v)]
+    out = varlen_attn(*packed, starts, starts, max(LENGTHS), max(LENGTHS), **causal)
+    for got, *part in zip(*(each.split(LENGTHS) for each in (out, q, k, v))):
+        expected = attention(*(each.transpose(0, 1) for each in part), hidden=future(len(got)))
+        assert_close(got.transpose(0, 1), expected, **TOLERANCE["bfloat16"])
+
+
+@feature(
+    "paged-kv",
+    "Attention over a paged cache (index_copy_, index_select)",
+    purpose="Tokens of a sequence lie in pages anywhere in the cache; a table says where.",
+)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_paged(device, rng, dtype):
+    """A decode step of each sequence; what nobody wrote into the cache is NaN."""
+    page, pages, lengths = 16, 12, (5, 64, 33)
+    kind = getattr(torch, dtype)
+    caches = [poisoned(pages * page, 2, 32, device=device, dtype=kind) for _ in range(2)]
+    free = torch.randperm(pages, generator=rng)
+    table = [part.repeat_interleave(page) * page for part in free.split([1, 4, 3, 4])[:3]]
+    for offsets, length in zip(table, lengths):
+        slots = (offsets + torch.arange(len(offsets)) % page)[:length].to(device)
+        q, k, v = inputs(rng, kind, heads=8, kv_heads=2, length=1, keys=length)
+        for cache, new in zip(caches, (k, v)):
+            cache.index_copy_(0, slots, new[0].transpose(0, 1).to(device))
+        found = [
+            cache.index_select(0, slots).transpose(0, 1).repeat_interleave(4, 0)[None]
+            for cache in caches
+        ]
+        out = sdpa(q[:1].to(device), *found)
+        assert_close(out, attention(q[:1], k[:1], v[:1]), **TOLERANCE[dtype])

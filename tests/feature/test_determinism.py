@@ -15,7 +15,11 @@ def deterministic():
     torch.use_deterministic_algorithms(before)
 
 
-@feature("deterministic", "Deterministic algorithms")
+@feature(
+    "deterministic",
+    "Deterministic algorithms",
+    purpose="The same answer to the same request: evaluation, and rollouts of a trainer.",
+)
 @pytest.mark.usefixtures("deterministic")
 def test_index_add(device, rng):
     """Additions to the same places, whose order is free otherwise, give the same bits."""

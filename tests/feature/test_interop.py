@@ -6,7 +6,11 @@ import torch
 from matrix.inside import Refusal, assert_close, feature, randn
 
 
-@feature("dlpack-bf16", "DLPack exchange of bfloat16")
+@feature(
+    "dlpack-bf16",
+    "DLPack exchange of bfloat16",
+    purpose="Handing tensors to kernels of other libraries (FlashInfer, TVM, CuTe) without a copy.",
+)
 def test_dlpack(device, rng):
     """The consumer sees the same memory, not a copy."""
     values = randn(rng, 32, 5, device=device, dtype=torch.bfloat16)
@@ -20,6 +24,7 @@ def test_dlpack(device, rng):
 @feature(
     "dlpack-fp8",
     "DLPack exchange of fp8",
+    purpose="An fp8 KV cache handed to attention kernels of other libraries.",
     refusals=[
         Refusal(
             "RuntimeError",
@@ -41,7 +46,12 @@ def test_dlpack_fp8(device, rng):
     assert_close(shared.float(), values.cpu().double(), rtol=0, atol=0, why="the same memory")
 
 
-@feature("numpy", "NumPy bridge", needs=["module:numpy"])
+@feature(
+    "numpy",
+    "NumPy bridge",
+    purpose="Token ids, images and sampling parameters reach the model through NumPy.",
+    needs=["module:numpy"],
+)
 def test_numpy_shares_memory(rng):
     """Both ways without a copy; a torch built for another NumPy fails here."""
     import numpy as np  # noqa: PLC0415 - a precondition of this test alone
@@ -65,7 +75,11 @@ def test_tensor_from_list_of_arrays():
     assert_close(stacked, expected.double(), rtol=0, atol=0, why="the same numbers")
 
 
-@feature("nested", "Jagged batches (torch.nested, layout=torch.jagged)")
+@feature(
+    "nested",
+    "Jagged batches (torch.nested, layout=torch.jagged)",
+    purpose="Prompts of unlike length through one layer without padding.",
+)
 @pytest.mark.filterwarnings("ignore")
 def test_jagged(device, rng):
     """Sequences of unlike length in one tensor, each computed as if alone."""

@@ -27,7 +27,11 @@ def trap(tmp_path):
     return tmp_path / "trap.pt", sprung
 
 
-@feature("weights-only", "Safe loading (torch.load with weights_only=True)")
+@feature(
+    "weights-only",
+    "Safe loading (torch.load with weights_only=True)",
+    purpose="A checkpoint from a stranger must not run code on the server.",
+)
 def test_refuses_code(trap):
     """What is no tensor or plain value is refused before it runs."""
     path, sprung = trap
@@ -52,6 +56,7 @@ def test_loads_tensors(device, rng, tmp_path):
 @feature(
     "weights-only-default",
     "torch.load is safe by default",
+    purpose="Loaders and plug-ins that were written without the argument.",
     refusals=[
         Refusal(
             "NotImplementedError",
@@ -72,3 +77,48 @@ def test_default(trap):
         return
     assert sprung.exists(), "neither refused nor run"
     raise NotImplementedError("torch.load ran the code in the file")
+
+
+@feature(
+    "load-mmap",
+    "Loading without reading (torch.load with mmap=True)",
+    purpose="A shard of a large checkpoint is read only where a rank needs it.",
+)
+def test_mmap(device, rng, tmp_path):
+    """Right numbers; what is changed in memory never reaches the file."""
+    weight = randn(rng, 300, 200, dtype=torch.bfloat16)
+    path = tmp_path / "model.pt"
+    torch.save({"weight": weight, "tied": weight}, path)
+    before = path.read_bytes()
+    loaded = torch.load(str(path), mmap=True, weights_only=True)
+    assert loaded["weight"].data_ptr() == loaded["tied"].data_ptr()
+    slice_there = loaded["weight"][100:200].to(device)
+    assert_close(slice_there, weight[100:200].double(), rtol=0, atol=0, why="a copy")
+    loaded["weight"].mul_(2)
+    assert_close(loaded["tied"], weight.double() * 2, rtol=0, atol=0, why="doubling is exact")
+    assert path.read_bytes() == before
+
+
+@feature(
+    "safetensors",
+    "Checkpoints in safetensors",
+    purpose="The format of nearly all published weights.",
+    needs=["module:safetensors"],
+)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float8_e4m3fn", "float8_e5m2"])
+def test_safetensors(device, rng, tmp_path, dtype):
+    """Bit by bit, of every type, straight to the device, whole and in slices."""
+    from safetensors import safe_open  # noqa: PLC0415 - a precondition of this test alone
+    from safetensors.torch import load_file, save_file  # noqa: PLC0415 - as above
+
+    weight = randn(rng, 64, 48).to(getattr(torch, dtype))
+    path = tmp_path / "model.safetensors"
+    save_file({"weight": weight.to(device), "norm": torch.ones(48)}, path)
+    loaded = load_file(path, device=str(device))["weight"]
+    assert loaded.dtype == weight.dtype
+    assert loaded.device.type == device.type
+    expected = weight.double()
+    assert_close(loaded.cpu().double(), expected, rtol=0, atol=0, why="a copy")
+    with safe_open(path, framework="pt") as file:
+        part = file.get_slice("weight")[16:32]
+    assert_close(part.double(), expected[16:32], rtol=0, atol=0, why="a copy")

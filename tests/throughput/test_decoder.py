@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
-from decoder import Decoder, Shape
 
 from matrix.inside import assert_relative, workload
+from matrix.inside.decoder import Decoder, Shape
 
 SHAPES = {
     "cpu": Shape(

@@ -1,4 +1,4 @@
-"""A small decoder with the shape of Llama: what a serving engine runs once per token."""
+"""A small decoder with the shape of Llama, without a tokenizer: prefill and decode with a cache."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ class Block(nn.Module):
             self.register_buffer(name, cache)
 
     def forward(self, x: torch.Tensor, at: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
-        """One token [1, 1, hidden] at position ``at`` [1]; ``turn`` is its rotation."""
-        shape = self.shape
+        """Tokens [1, length, hidden] at positions ``at`` [length]; ``turn`` is their rotation."""
+        shape, length = self.shape, x.shape[1]
         kv = shape.kv_heads * shape.width
         q, k, v = self.qkv(self.norms[0](x)).split([shape.hidden, kv, kv], -1)
-        q = rotate(q.view(1, 1, shape.heads, shape.width).transpose(1, 2), turn)
-        k = rotate(k.view(1, 1, shape.kv_heads, shape.width).transpose(1, 2), turn)
+        q = rotate(q.view(1, length, shape.heads, shape.width).transpose(1, 2), turn)
+        k = rotate(k.view(1, length, shape.kv_heads, shape.width).transpose(1, 2), turn)
         self.keys.index_copy_(2, at, k)
-        self.values.index_copy_(2, at, v.view(1, 1, shape.kv_heads, -1).transpose(1, 2))
-        seen = (torch.arange(shape.context, device=x.device) <= at)[None, None, None]
+        self.values.index_copy_(2, at, v.view(1, length, shape.kv_heads, -1).transpose(1, 2))
+        seen = (torch.arange(shape.context, device=x.device) <= at[:, None])[None, None]
         # Repeated by hand: enable_gqa is a feature of its own, and absent in old releases.
         repeats = shape.heads // shape.kv_heads
         mixed = functional.scaled_dot_product_attention(
@@ -74,13 +74,13 @@ class Block(nn.Module):
             self.values.repeat_interleave(repeats, 1),
             attn_mask=seen,
         )
-        x = x + self.out(mixed.transpose(1, 2).reshape(1, 1, shape.hidden))
+        x = x + self.out(mixed.transpose(1, 2).reshape(1, length, shape.hidden))
         gate, up = self.gate_up(self.norms[1](x)).chunk(2, -1)
         return x + self.down(functional.silu(gate) * up)
 
 
 class Decoder(nn.Module):
-    """Embedding, blocks, norm and head; decodes one token of one sequence at a time."""
+    """Embedding, blocks, norm and head; one sequence, any number of its tokens at a time."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -90,20 +90,26 @@ class Decoder(nn.Module):
         self.norm = Norm(shape.hidden)
         self.head = nn.Linear(shape.hidden, shape.vocabulary, bias=False)
 
-    def forward(self, token: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-        """Logits [vocabulary] after ``token`` [1] at position ``at`` [1]."""
+    def forward(self, tokens: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        """Logits [length, vocabulary] after ``tokens`` [length] at positions ``at`` [length].
+
+        The cache must hold all positions before the first of ``at``.
+        """
         half = self.shape.width // 2
         speeds = 10000.0 ** (-torch.arange(half, device=at.device, dtype=torch.float64) / half)
-        turn = torch.polar(torch.ones_like(speeds), at.double() * speeds)
-        x = self.embedding(token)[None]
-        turn = torch.stack([turn.real, turn.imag]).to(x.dtype)
+        angles = at.double()[:, None] * speeds
+        x = self.embedding(tokens)[None]
+        turn = torch.stack([angles.cos(), angles.sin()]).to(x.dtype)
         for block in self.blocks:
             x = block(x, at, turn)
-        return self.head(self.norm(x))[0, 0]
+        return self.head(self.norm(x))[0]
 
 
 def rotate(x: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
-    """Rotary position embedding of [.., width]; ``turn`` holds cosines and sines [2, width/2]."""
+    """Rotary position embedding of [.., length, width]; ``turn`` is cosines and sines.
+
+    ``turn`` is shaped [2, length, width / 2].
+    """
     cosine, sine = turn
     first, second = x.chunk(2, -1)
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], -1)
