@@ -1,5 +1,6 @@
 """Captured device graphs: what makes small-batch decoding fast."""
 
+import gc
 import math
 import re
 
@@ -58,6 +59,7 @@ def test_shared_pool(device, rng, measure):
     there = weight.to(device)
     x = torch.zeros(768, WIDTH, device=device, dtype=torch.bfloat16)
     warmed(lambda: [layers(x[:batch], there) for batch in BATCHES])
+    gc.collect()  # what is freed meanwhile would count against the graphs
     pool, graphs, grown = torch.cuda.graph_pool_handle(), {}, []
     for batch in BATCHES:
         torch.cuda.empty_cache()
@@ -211,6 +213,14 @@ def test_thread_local(device, rng):
     "A forbidden call while capturing raises and does no harm",
     purpose="An engine falls back to eager mode when a model cannot be captured.",
     needs=["accelerator"],
+    refusals=[
+        Refusal(
+            "RuntimeError",
+            r"^after the failed capture: Offset increment outside graph capture",
+            "https://github.com/ace-step/ACE-Step-1.5/issues/587: the generator still thinks that"
+            " it is captured",
+        )
+    ],
 )
 def test_illegal():
     """Waiting for a value cannot be captured; afterwards the device computes and captures."""
@@ -219,5 +229,7 @@ def test_illegal():
     expected = torch.arange(1000, dtype=torch.float64) * 3
     for how in ("eager", "replayed"):
         assert_close(torch.tensor(found[how]), expected, rtol=0, atol=0, why="whole numbers")
+    if found["unrandom"]:
+        raise RuntimeError(f"after the failed capture: {found['unrandom']}")
     assert all(0.3 < mean < 0.7 for mean in found["random"])
     assert found["random"][0] != found["random"][1]

@@ -80,6 +80,7 @@ def test_pool(device, rng):
     assert any(start <= inside.data_ptr() < end for start, end in ranges)
     assert not any(start <= outside.data_ptr() < end for start, end in ranges)
     assert_close(inside, values.double(), rtol=0, atol=0, why="a copy")
+    del inside  # before its pool
 
 
 def grow_one_segment(**settings):
