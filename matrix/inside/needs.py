@@ -61,10 +61,19 @@ def _module(name: str) -> str:
     return "" if importlib.util.find_spec(name) else f"needs the package {name}, not installed here"
 
 
+def _multicast(_argument: str) -> str:
+    off = {"NCCL_NVLS_ENABLE": "0", "TORCH_SYMM_MEM_DISABLE_MULTICAST": "1"}
+    for name, value in off.items():
+        if os.environ.get(name) == value:
+            return f"runner policy: {name}={value} keeps multicast off here"
+    return ""
+
+
 NEEDS: dict[str, Callable[[str], str]] = {
     "accelerator": _accelerator,
     "devices": _devices,
     "compiler": _compiler,
     "toolkit": _toolkit,
     "module": _module,
+    "multicast": _multicast,
 }

@@ -1,55 +1,111 @@
-"""Collectives between real processes."""
-
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""Collectives between real processes on one host."""
 
 import pytest
-import torch
 
-from matrix.inside import WrongNumbers, feature
+from matrix.inside import Refusal, feature
 
-CHILD = Path(__file__).parent / "children" / "collectives.py"
-WRONG = 3
+COLLECTIVES = "collectives.py"
 
 
-def run_ranks(backend, folder, world=2):
-    """Run one child per rank to the end; wrong numbers in one of them are this test's."""
-    environment = dict(os.environ, OMP_NUM_THREADS="1")
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, str(CHILD), backend, str(folder / "meet"), str(rank), str(world)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+@feature(
+    "gloo",
+    "Collectives between two processes (gloo)",
+    purpose="Engines agree on batches, weights and cache sizes over CPU groups, also beside NCCL.",
+)
+@pytest.mark.parametrize("task", ["all_reduce", "all_gather", "broadcast", "broadcast_object"])
+def test_gloo(run_ranks, task):
+    """Every rank ends with what one process computes."""
+    run_ranks(COLLECTIVES, "gloo", task)
+
+
+@feature(
+    "gloo-reduce-scatter",
+    "Reduce-scatter between two processes (gloo)",
+    purpose="Sequence-parallel engines reduce-scatter activations; on CPUs through gloo.",
+    refusals=[
+        Refusal(
+            "RuntimeError",
+            r"ProcessGroupGloo does not support reduce_scatter|"
+            r"Backend gloo does not support reduce_scatter",
+            "torch/csrc/distributed/c10d/ProcessGroupGloo.cpp: without it in older releases",
         )
-        for rank in range(world)
-    ]
-    try:
-        outputs = [rank.communicate(timeout=90)[0] for rank in ranks]
-    finally:
-        for rank in ranks:
-            rank.kill()
-    for rank, output in zip(ranks, outputs):
-        sys.stdout.write(output)
-        last = (output.strip().splitlines() or ["no output"])[-1]
-        if rank.returncode == WRONG:
-            raise WrongNumbers(last, error=float("nan"), tolerance=0.0)
-        assert rank.returncode == 0, last
+    ],
+)
+def test_gloo_reduce_scatter(run_ranks):
+    """Each rank gets its share of the sum."""
+    run_ranks(COLLECTIVES, "gloo", "reduce_scatter")
 
 
-@feature("gloo", "Collectives between two processes (gloo)")
-def test_gloo(tmp_path):
-    """All-reduce, all-gather and broadcast agree with what one process computes."""
-    if not torch.distributed.is_available():
-        pytest.skip("this torch was built without torch.distributed")
-    run_ranks("gloo", tmp_path)
-
-
-@feature("nccl", "Collectives between two GPUs (NCCL or RCCL)", needs=["devices:2"])
-def test_nccl(tmp_path):
+@feature(
+    "nccl",
+    "Collectives between two GPUs (NCCL or RCCL)",
+    purpose="Tensor-parallel layers meet in NCCL all-reduce, all-gather and reduce-scatter.",
+    needs=["devices:2"],
+)
+@pytest.mark.parametrize(
+    "task", ["all_reduce", "all_gather", "broadcast", "broadcast_object", "reduce_scatter"]
+)
+def test_nccl(run_ranks, task):
     """The same on two devices."""
-    run_ranks("nccl", tmp_path)
+    run_ranks(COLLECTIVES, "nccl", task)
+
+
+DEPRECATED = Refusal(
+    "FutureWarning",
+    r"`torch\.distributed\.(all_gather_into_tensor|reduce_scatter_tensor)` is deprecated",
+    "https://github.com/pytorch/pytorch/releases/tag/v2.13.0: renamed with *_single",
+)
+GLOO_LACKS_TENSORS = Refusal(
+    "RuntimeError",
+    r"(no support for|does not support) (_allgather_base|allgather_into_tensor|_reduce_scatter_base"
+    r"|reduce_scatter_tensor)",
+    "torch/csrc/distributed/c10d/ProcessGroupGloo.cpp: without it in older releases",
+)
+
+
+@feature(
+    "collectives-into-tensor",
+    "all_gather_into_tensor and reduce_scatter_tensor without a warning",
+    purpose="Both engines' device communicators call these names; a warning is printed per worker.",
+    refusals=[DEPRECATED, GLOO_LACKS_TENSORS],
+)
+def test_into_tensor(run_ranks):
+    """Gather into, and scatter from, one tensor; a warning is an error here."""
+    run_ranks(COLLECTIVES, "gloo", "into_tensor")
+
+
+@feature(
+    "collectives-single",
+    "all_gather_single and reduce_scatter_single",
+    purpose="The names an engine must move to where the older ones warn.",
+    refusals=[
+        Refusal(
+            "AttributeError",
+            r"module 'torch\.distributed' has no attribute '(all_gather|reduce_scatter)_single'",
+            "https://github.com/pytorch/pytorch/releases/tag/v2.13.0: new names",
+        )
+    ],
+)
+def test_single(run_ranks):
+    """The same by the newer names."""
+    run_ranks(COLLECTIVES, "gloo", "single")
+
+
+@feature(
+    "functional-collectives",
+    "Functional collectives",
+    purpose="Engines' all-reduce custom operators and DTensor lower to them.",
+)
+def test_functional(run_ranks):
+    """A sum that leaves its input alone."""
+    run_ranks(COLLECTIVES, "gloo", "functional")
+
+
+@feature(
+    "functional-collectives-compiled",
+    "Collectives in a full graph (torch.compile)",
+    purpose="A compiled tensor-parallel model must not break its graph at each all-reduce.",
+)
+def test_functional_compiled(run_ranks):
+    """Traced without a break, with the numbers of the ranks."""
+    run_ranks(COLLECTIVES, "gloo", "functional_compiled")
