@@ -39,6 +39,18 @@ def _devices(count: str) -> str:
     return "" if have >= int(count) else f"needs {count} devices; there is {have}"
 
 
+def _capability(least: str) -> str:
+    absent = _accelerator("")
+    if absent:
+        return absent
+    import torch  # noqa: PLC0415 - only a test that needs a device pays for torch
+
+    have = torch.cuda.get_device_capability()
+    if torch.version.hip or have >= tuple(map(int, least.split("."))):  # AMD counts otherwise
+        return ""
+    return f"needs CUDA compute capability {least}; this device has {have[0]}.{have[1]}"
+
+
 def _compiler(_argument: str) -> str:
     named = os.environ.get("CXX", "")
     if (named and shutil.which(named)) or any(map(shutil.which, ("g++", "clang++", "c++"))):
@@ -72,6 +84,7 @@ def _multicast(_argument: str) -> str:
 NEEDS: dict[str, Callable[[str], str]] = {
     "accelerator": _accelerator,
     "devices": _devices,
+    "capability": _capability,
     "compiler": _compiler,
     "toolkit": _toolkit,
     "module": _module,
