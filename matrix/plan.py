@@ -4,9 +4,8 @@ cells × inventory × what the store knows → `Plan`
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from matrix import resources, tracked
@@ -147,7 +146,7 @@ def recipe(
     if suite.name in BUILTIN_SUITES:
         sources = [resources.tree_hash(resources.suite_tests(suite.name))]
     else:
-        sources = [tracked.tree_hash(path) for path in _sources(suite)]
+        sources = [tracked.tree_hash(path) for path in tracked.places(suite)]
     settings = (suite.command, suite.companions, suite.pytest_args, sorted(suite.env.items()),
                 suite.timeout, suite.test_timeout, suite.exclusive, suite.gpus,
                 inventory.settings)  # fmt: skip
@@ -167,33 +166,6 @@ def changed(before: str, now: str) -> str:
     if len(pairs) != len(PARTS):
         return "" if before == now else "recipe"
     return ", ".join(part for part, (old, new) in zip(PARTS, pairs, strict=True) if old != new)
-
-
-def _sources(suite: Suite) -> tuple[Path, ...]:
-    """What decides about a user's suite: folders, what lies beside files, conftests above."""
-    if suite.source:
-        return ()
-    if suite.command:
-        return tuple(dict.fromkeys(_named(suite)))
-    folders = tuple(path if path.is_dir() else path.parent for path in suite.tests)
-    above = {
-        parent / "conftest.py"
-        for folder in folders
-        for parent in folder.parents
-        if parent.is_relative_to(suite.folder)
-    }
-    return (*dict.fromkeys(folders), *sorted(path for path in above if path.is_file()))
-
-
-def _named(suite: Suite) -> Iterator[Path]:
-    """What a command names in its folder, and what such a script may import from beside it."""
-    for path in (suite.folder / part for part in suite.command):
-        if path.is_dir() and path != suite.folder:
-            yield path
-        elif path.is_file() and path.parent != suite.folder:
-            yield path.parent
-        elif path.is_file():
-            yield from sorted(path.parent.glob(f"*{path.suffix}"))
 
 
 def make_plan(

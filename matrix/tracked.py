@@ -6,12 +6,44 @@ What tests write beside themselves would otherwise make their results stale with
 import functools
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from matrix import process, resources
+from matrix.definition import Suite
 
 GIT_TIMEOUT = 30.0
 _MAX_LISTING = 256 << 20  # bytes of names
+
+
+def places(suite: Suite) -> tuple[Path, ...]:
+    """What decides about a user's suite: folders, what lies beside files, conftests above.
+
+    Its recipe is made of that, and that travels into containers.
+    """
+    if suite.source:
+        return ()
+    if suite.command:
+        return tuple(dict.fromkeys(_named(suite)))
+    folders = tuple(path if path.is_dir() else path.parent for path in suite.tests)
+    above = {
+        parent / "conftest.py"
+        for folder in folders
+        for parent in folder.parents
+        if parent.is_relative_to(suite.folder)
+    }
+    return (*dict.fromkeys(folders), *sorted(path for path in above if path.is_file()))
+
+
+def _named(suite: Suite) -> Iterator[Path]:
+    """What a command names in its folder, and what such a script may import from beside it."""
+    for path in (suite.folder / part for part in suite.command):
+        if path.is_dir() and path != suite.folder:
+            yield path
+        elif path.is_file() and path.parent != suite.folder:
+            yield path.parent
+        elif path.is_file():
+            yield from sorted(path.parent.glob(f"*{path.suffix}"))
 
 
 @functools.cache

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from matrix import tracked
 from matrix.backends import CellFailed
 from matrix.definition import Suite
 from matrix.resources import files_under
@@ -34,21 +35,10 @@ def suite_files(
 ) -> Travelling:
     """Lay a suite out below `place` as it lies on this machine, so that its imports work.
 
-    Of pytest suites the folders of their tests travel and the conftests above; of a command what
-    it names, with what lies beside; of a source archive all. Raises `CellFailed`.
+    Of a source archive all travels. Raises `CellFailed`.
     """
-    if suite.source:
-        chosen = set(files_under(folder))
-    elif suite.command:
-        chosen = _beside(suite)
-    else:
-        chosen = {file for test in tests for file in files_under(_folder(test))}
-        chosen |= {
-            parent / "conftest.py"
-            for test in tests
-            for parent in _folder(test).parents
-            if parent.is_relative_to(suite.folder) and (parent / "conftest.py").is_file()
-        }
+    places = (folder,) if suite.source else tracked.places(suite)
+    chosen = {file for path in places for file in files_under(path)}
     size = sum(path.stat().st_size for path in chosen)
     if size > MAX_BYTES:
         reason = (
@@ -67,17 +57,3 @@ def suite_files(
 
 def _folder(test: Path) -> Path:
     return test if test.is_dir() else test.parent
-
-
-def _beside(suite: Suite) -> set[Path]:
-    """What a command names in its folder; beside a script, the other files there."""
-    chosen: set[Path] = set()
-    for part in suite.command:
-        named = suite.folder / part
-        if named.is_dir() and named != suite.folder:
-            chosen |= set(files_under(named))
-        elif named.is_file() and named.parent != suite.folder:
-            chosen |= set(files_under(named.parent))
-        elif named.is_file():
-            chosen |= {path for path in files_under(suite.folder) if path.parent == suite.folder}
-    return chosen

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from matrix import tracked
 from matrix.accelerators import DeviceAccess
 from matrix.backends import CellFailed, Context, RunnerLost, docker, mounted
 from matrix.backends.docker import Box, DockerBackend, Mounted, judge_end
@@ -24,6 +25,7 @@ from matrix.engines.containers import End
 from matrix.engines.refusals import StartRefused
 from matrix.plan import Job, SuiteRun
 from matrix.process import Completed
+from matrix.resources import files_under
 
 GIB = 1 << 30
 CELL = Cell(torch="2.6.0", variant="cpu", python="3.11", device="cpu", companions=("torchao==0.9",))
@@ -331,13 +333,25 @@ def test_files_of_tests_travel_with_what_lies_beside(tmp_path):
 
 
 def test_a_command_travels_with_what_it_names(tmp_path):
-    write(tmp_path, "run.py", "helper.py", "deep/no.py", "bench/a.py", "bench/b/c.py")
+    write(tmp_path, "run.py", "helper.py", "deep/no.py", "bench/a.py", "bench/b/c.py", "notes.txt")
     top = Suite(name="m", folder=tmp_path, command=("python", "run.py", "--fast"))
     assert set(suite_files(top, tmp_path, (), SUITE).files) == {"run.py", "helper.py"}
     below = Suite(name="m", folder=tmp_path, command=("python", "bench/a.py"))
     got = suite_files(below, tmp_path, (), SUITE)
     assert set(got.files) == {"bench/a.py", "bench/b/c.py"}
     assert got.cwd == SUITE, "its arguments are relative to the matrix file"
+
+
+@pytest.mark.parametrize(
+    "what", [{"command": ("python", "run.py")}, {"command": ("sh", "bench/a.py")}, {"tests": True}]
+)
+def test_what_travels_is_what_the_recipe_is_made_of(tmp_path, what):
+    write(tmp_path, "run.py", "helper.py", "notes.txt", "conftest.py", "bench/a.py", "bench/c.txt")
+    tests = (tmp_path / "bench",) if "tests" in what else ()
+    suite = Suite(name="m", folder=tmp_path, tests=tests, command=what.get("command", ()))
+    files = suite_files(suite, tmp_path, tests, SUITE).files
+    decisive = {file for place in tracked.places(suite) for file in files_under(place)}
+    assert set(files.values()) == decisive
 
 
 def test_a_command_without_files_has_its_folder_all_the_same(world):
