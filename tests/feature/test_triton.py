@@ -179,13 +179,6 @@ def test_gather(device, rng):
     "A Triton kernel inside torch.compile",
     purpose="Compiles models that call Triton kernels without a graph break.",
     needs=[*NEEDS, "compiler"],
-    refusals=[
-        Refusal(
-            "Unsupported",
-            r"(?i)call_method.*triton|JITFunction",
-            "https://github.com/pytorch/pytorch/releases/tag/v2.1.0: user-defined kernels",
-        )
-    ],
 )
 def test_compile(device, rng):
     """The kernel's writes are seen by what follows it in one full graph."""
