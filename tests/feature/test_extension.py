@@ -58,7 +58,15 @@ def compile_extension(folder, code, *flags):
     abi = f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}"
     includes = [f"-isystem{path}" for path in cpp_extension.include_paths()]
     done = subprocess.run(
-        [next(filter(None, compilers)), str(source), "-O0", abi, *includes, *flags],
+        [
+            next(filter(None, compilers)),
+            str(source),
+            "-O0",
+            "-Wfatal-errors",
+            abi,
+            *includes,
+            *flags,
+        ],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
