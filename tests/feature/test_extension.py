@@ -134,7 +134,7 @@ def test_stable(rng, tmp_path):
     refusals=[
         Refusal(
             "RuntimeError",
-            r"#error (\"?)C\+\+20 or later compatible compiler is required",
+            r"C\+\+20 or later compatible compiler is required",
             "torch/csrc/api/include/torch/all.h; release notes of 2.13 announce it",
         )
     ],
