@@ -47,7 +47,7 @@ def decode(step, device, steps=8):
     def run():
         current = token
         for at in places:
-            current = step(current, at).argmax(-1, keepdim=True)
+            current = step(current, at).argmax(-1)
         return current
 
     return run
