@@ -210,11 +210,12 @@ def traced_for_quantisation(layer, example):
     import torch._export  # noqa: PLC0415  slow, and not loaded by torch itself
     import torch.export  # noqa: PLC0415  the same
 
-    for home, name in ((torch.export, "export_for_training"), (torch.export, "export")):
+    for name in ("export_for_training", "export"):
         if name == "export" and hasattr(torch._export, "capture_pre_autograd_graph"):
             return torch._export.capture_pre_autograd_graph(layer, example)
-        if hasattr(home, name):
-            return getattr(home, name)(layer, example).module()
+        if hasattr(torch.export, name):
+            # the quantiser finds layers by what only Dynamo notes in the graph
+            return getattr(torch.export, name)(layer, example, strict=True).module()
     raise AssertionError("no export in this torch")
 
 
