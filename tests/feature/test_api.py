@@ -1,15 +1,13 @@
-"""Meanings that changed between releases: errors, defaults, gradients, and what is new."""
+"""Meanings that changed between releases: errors, defaults and arguments."""
 
 import builtins
-import subprocess
 import sys
-import warnings
 import zipfile
 
 import pytest
 import torch
 
-from matrix.inside import Refusal, assert_close, assert_relative, feature, poisoned, randn
+from matrix.inside import Refusal, assert_close, feature, poisoned, randn
 
 RELEASES = "https://github.com/pytorch/pytorch/releases/tag/"
 
@@ -96,88 +94,6 @@ def test_cat_errors(device):
     ones = torch.ones(2, device=device)
     with pytest.raises(TypeError, match="cast"):
         torch.cat((ones, ones), out=poisoned(4, device=device, dtype=torch.int32))
-
-
-@pytest.fixture
-def precision():
-    """The switches of float32 products, put back afterwards."""
-    switches = torch.backends.cuda.matmul
-    if not hasattr(torch.backends, "fp32_precision"):
-        yield switches
-        return
-    before = switches.fp32_precision
-    yield switches
-    switches.fp32_precision = before
-
-
-NO_PRECISION = Refusal(
-    "AttributeError",
-    r"has no attribute 'fp32_precision'|Unknown attribute fp32_precision",
-    f"{RELEASES}v2.9.0: new",
-)
-
-
-@feature(
-    "fp32-precision",
-    "Precision of float32 products (fp32_precision)",
-    purpose="Engines allow TF32 for throughput or forbid it for reproducible logits.",
-    refusals=[NO_PRECISION],
-)
-def test_fp32_precision(device, rng, precision):
-    """`ieee` keeps float32's digits."""
-    assert precision.fp32_precision in {"none", "ieee", "tf32"}
-    precision.fp32_precision = "ieee"
-    a, b = randn(rng, 96, 200), randn(rng, 200, 64)
-    out = a.to(device) @ b.to(device)
-    assert_relative(out, a.double() @ b.double(), limit=1e-6, why="float32; TF32 is at 3e-4")
-
-
-@feature(
-    "fp32-precision",
-    "Precision of float32 products (fp32_precision)",
-    refusals=[NO_PRECISION],
-)
-def test_mixing_precision(precision):
-    """Who sets the new switch and reads the old one is told."""
-    precision.fp32_precision = "tf32"
-    with pytest.raises(RuntimeError, match="mix of the legacy and new APIs"):
-        _ = precision.allow_tf32
-
-
-@feature(
-    "fp8-qlinear",
-    "fp8 linear layer on CPUs (onednn.qlinear_pointwise)",
-    purpose="CPU engines run fp8 checkpoints through this operator.",
-    refusals=[
-        Refusal(
-            "RuntimeError",
-            r"qlinear with mkldnn tensor: data type of input should be uint8",
-            f"{RELEASES}v2.9.0: fp8 is new",
-        ),
-        Refusal(
-            "AttributeError",
-            r"'_OpNamespace' 'onednn' object has no attribute 'qlinear_p|"
-            r"module 'torch' has no attribute 'float8_e4m3fn'",
-            "https://pytorch.org/docs/stable/quantization.html: not in this release",
-        ),
-        Refusal(
-            "RuntimeError",
-            r"onednn::qlinear_pointwise\(\) (expected at most|Expected a value of type)",
-            "aten/src/ATen/native/quantized/cpu/qlinear.cpp: another signature before 2.2",
-        ),
-    ],
-)
-def test_fp8_qlinear(rng):
-    """The product of the codes with their scale."""
-    x = randn(rng, 4, 32).to(torch.float8_e4m3fn)
-    weight = randn(rng, 16, 32).to(torch.float8_e4m3fn)
-    scales, zeros = torch.full((16,), 0.5), torch.zeros(16, dtype=torch.int64)
-    packed = torch.ops.onednn.qlinear_prepack(weight, [4, 32])
-    run = torch.ops.onednn.qlinear_pointwise
-    plain = (1.0, 0, torch.float32, "none", [], "")
-    out = run(x, 2.0, 0, packed, scales, zeros, None, *plain)
-    expected = x.float().double() @ weight.float().double().t()
-    assert_relative(out, expected, limit=5e-3, why="the codes are exact, sums may be in bfloat16")
 
 
 @feature(
@@ -286,107 +202,3 @@ def test_hub_asks(tmp_path, monkeypatch):
         return
     assert found == 42
     raise NotImplementedError("torch.hub ran the code of an untrusted repository")
-
-
-@feature(
-    "device-module",
-    "torch.get_device_module() is that of a device that is here",
-    purpose="Vendor-neutral code asks it for streams and memory; SGLang had to guard it.",
-    refusals=[
-        Refusal(
-            "AttributeError",
-            r"module 'torch' has no attribute 'get_device_module'",
-            "https://pytorch.org/docs/stable/generated/torch.get_device_module.html: newer",
-        ),
-        Refusal(
-            "NotImplementedError",
-            r"^the device module is torch\.cuda without a device$",
-            f"{RELEASES}v2.14.0: that of the accelerator it was built for",
-        ),
-    ],
-)
-def test_device_module():
-    """CUDA's where there is a device, the CPU's elsewhere."""
-    module = torch.get_device_module()
-    if module is torch.cuda and not torch.cuda.is_available():
-        raise NotImplementedError("the device module is torch.cuda without a device")
-    assert module is (torch.cuda if torch.cuda.is_available() else torch.cpu)
-
-
-@feature(
-    "clamp-gradient",
-    "clamp passes the gradient at its limits",
-    purpose="Fake quantisation trains codes at the ends of the range, which clamp produces.",
-    refusals=[
-        Refusal(
-            "NotImplementedError",
-            r"^clamp stops the gradient at its limits$",
-            f"{RELEASES}v2.14.0: other subgradients",
-        )
-    ],
-)
-def test_clamp_gradient(device):
-    """One inside and at the limits, nought outside; at the limits newer torch has nought."""
-    x = torch.tensor([-1.0, 0.0, 0.5, 1.0, 2.0], device=device, requires_grad=True)
-    x.clamp(0, 1).sum().backward()
-    inside = x.grad.cpu().double()
-    if inside.tolist() == [0.0, 0.0, 1.0, 0.0, 0.0]:
-        raise NotImplementedError("clamp stops the gradient at its limits")
-    expected = torch.tensor([0.0, 1.0, 1.0, 1.0, 0.0]).double()
-    assert_close(inside, expected, rtol=0, atol=0, why="the derivative, one at the limits")
-
-
-@feature(
-    "bcomplex32",
-    "Complex numbers of two bfloat16 (bcomplex32)",
-    purpose="Rotary embeddings written as complex products, in the model's own type.",
-    refusals=[
-        Refusal(
-            "AttributeError",
-            r"module 'torch' has no attribute 'bcomplex32'|'torch\.dtype' object has no attribute",
-            f"{RELEASES}v2.14.0: new",
-        )
-    ],
-)
-def test_bcomplex32(device, rng):
-    """The complex type of bfloat16, with the bits of its parts."""
-    parts = randn(rng, 40, 2, dtype=torch.bfloat16)
-    assert torch.bfloat16.to_complex() == torch.bcomplex32
-    values = parts.to(device).view(torch.bcomplex32)
-    assert values.shape == (40, 1)
-    back = values.view(torch.bfloat16)
-    assert_close(back, parts.double(), rtol=0, atol=0, why="the same bits")
-
-
-@feature(
-    "cxx17-headers",
-    "Extensions compile as C++17",
-    purpose="Kernel packages that still say -std=c++17 build against this torch.",
-    needs=["compiler"],
-    refusals=[
-        Refusal(
-            "NotImplementedError",
-            r"^#error C\+\+20 or later compatible compiler is required to use ATen",
-            f"{RELEASES}v2.13.0: C++20 is required",
-        )
-    ],
-)
-def test_cxx17_headers():
-    """The headers' own check of the language lets C++17 pass (preprocessed, not compiled)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from torch.utils.cpp_extension import get_cxx_compiler, include_paths  # noqa: PLC0415  slow
-
-    folders = [f"-I{folder}" for folder in include_paths()]
-    done = subprocess.run(
-        [get_cxx_compiler(), "-std=c++17", "-E", "-x", "c++", *folders, "-o", "/dev/null", "-"],
-        input="#include <ATen/ATen.h>\n",
-        text=True,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    errors = [line for line in done.stderr.splitlines() if "error" in line]
-    if any("#error C++20" in line for line in errors):
-        raise NotImplementedError(next(e[e.index("#error") :] for e in errors if "#error" in e))
-    assert done.returncode == 0, errors[0] if errors else "the preprocessor failed"

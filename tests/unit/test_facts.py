@@ -1,6 +1,7 @@
 """Published facts: how versions sort, what counts as published, what old releases need."""
 
 import csv
+import re
 from importlib.resources import files
 
 import pytest
@@ -139,6 +140,23 @@ def test_every_fact_has_a_source_and_a_known_status(name, column, known):
         assert None not in row.values(), f"{name}:{number} has fewer fields than the header"
         assert row["source"].strip(), f"{name}:{number} has no source"
         assert row[column] in known, f"{name}:{number} has status {row[column]!r}"
+
+
+def test_every_change_says_how_it_is_observed():
+    """By features, by columns of the builds, or not at all and why."""
+    with (files("matrix.facts") / "breaking_changes.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    with (files("matrix.facts") / "torch_builds.csv").open(encoding="utf-8") as stream:
+        columns = {*next(csv.reader(stream)), "variants", "default-variant"}
+    assert len({row["id"] for row in rows}) == len(rows)
+    for row in rows:
+        named = row["observed_by"].split("; ")
+        assert row["observe"] in {"feature", "gated", "none"}, row["id"]
+        assert all(named), row["id"]
+        if row["observe"] == "gated":
+            assert set(named) <= columns, row["id"]
+        if row["observe"] == "feature":
+            assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in named), row["id"]
 
 
 def test_no_build_stands_twice():
