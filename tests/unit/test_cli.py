@@ -12,7 +12,7 @@ from importlib import metadata
 
 import pytest
 
-from matrix import cli, errors, execution, rows, store
+from matrix import cli, errors, execution, plan, rows, store
 from matrix.backends.replay import ReplayBackend
 from matrix.process import Stopped
 from matrix.store import Store
@@ -26,6 +26,7 @@ python = ["3.11"]
 suites = ["feature"]
 """
 REPLAY = ("--backend", "replay")
+RERUN = ("--rerun", "all")
 
 
 @pytest.fixture
@@ -101,6 +102,36 @@ def test_wrong_numbers_are_the_last_thing_a_run_says(replay, outcome):
     assert again.err.startswith("nothing to do")
     assert again.err.splitlines()[-1] == done.err.splitlines()[-1]
     assert "WRONG NUMBERS" not in replay(outcome("t", "fail")).err
+
+
+def test_pages_are_of_everything_or_not_there(replay, outcome, run_cli, tmp_path):
+    """Of a part of the results they would say that the rest never ran."""
+    replay(outcome("test_attention.py::t", feature="sdpa", title="SDPA"))
+    local = tmp_path / "results" / "local" / "tables"
+    assert "### `sdpa`: Scaled dot product attention" in (local / "FEATURES.md").read_text()
+    assert (local / "CHANGES.md").read_text().startswith("# What releases changed\n")
+    assert run_cli("report", "latest", "--out", tmp_path / "part").code == errors.OK
+    assert (tmp_path / "part" / "README.md").is_file()
+    assert not (tmp_path / "part" / "FEATURES.md").exists()
+    assert run_cli("report", "--publish", "latest").code == errors.OK
+    for name in ("README.md", "FEATURES.md", "CHANGES.md"):
+        assert (tmp_path / "results" / name).is_file()
+
+
+@pytest.mark.usefixtures("ticking")
+def test_runs_of_one_recipe_that_disagree_are_flaky(replay, outcome, monkeypatch):
+    """Said by the run and shown in its tables; what is wrong now ends 1, by chance or not."""
+    monkeypatch.setattr(plan, "recipe", lambda *_: "the same")
+    fields = {"feature": "sdpa", "title": "SDPA"}
+    replay(outcome("test_a.py::t", **fields))
+    again = replay(outcome("test_a.py::t", "fail", reason="boom", **fields), options=RERUN)
+    assert again.code == errors.NEW_WRONG
+    assert "FLAKY  torch2.6.0-cpu-py3.11 test_a.py::t: pass, then fail\n" in again.err
+    assert "⇅ flaky" in again.out
+    mended = replay(outcome("test_a.py::t", **fields), options=RERUN)
+    assert mended.code == errors.OK
+    assert "FLAKY  torch2.6.0-cpu-py3.11 test_a.py::t: fail, then pass\n" in mended.err
+    assert "⇅ flaky" in mended.out
 
 
 def test_a_second_run_does_nothing_and_says_why(replay, outcome):

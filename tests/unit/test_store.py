@@ -205,3 +205,17 @@ def test_a_damaged_file_of_rows_is_told(store):
     told = []
     assert store.rows([entry], told.append) == []
     assert told == [path]
+
+
+def test_earlier_runs_of_a_recipe_are_found_where_outcomes_differ(store):
+    """Not those of another recipe, nor those that came out alike, nor the run itself."""
+    kept = []
+    for counts, recipe in (({"fail": 1}, "r"), ({"pass": 1}, "r"), ({"fail": 1}, "other")):
+        bundle = store.create({})
+        kept.append(keep(bundle, counts=counts, recipe=recipe))
+        bundle.finish({"id": bundle.id})
+    newest = store.create({})
+    shown = keep(newest)
+    newest.finish({"id": newest.id})
+    assert store.earlier([shown]) == [kept[0]]
+    assert store.earlier([shown], published=True) == []
