@@ -219,7 +219,7 @@ def segfault(torch):
         ctypes.string_at(0)
 
 
-@mutant(weights_only_default="crash", weights_only="crash")
+@mutant(weights_only_default="crash", weights_only="crash", load_mmap="crash")
 def silent_exit(torch):
     """Ends with status 0, and without a report."""
 
@@ -242,7 +242,7 @@ def out_of_memory(torch):
         return a.new_empty(1 << 52)
 
 
-@mutant(cuda_graphs="wrong", cuda_graphs_pool="wrong")
+@mutant(cuda_graphs="wrong")
 def graph_replayed_once(torch):
     """From the second time on nothing runs."""
 

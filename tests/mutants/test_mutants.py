@@ -30,7 +30,7 @@ ORDER = ("wrong", "crash", "timeout", "oom", "fail", "not-run", "unsupported", "
 class Group:
     """Mutants in a grid, whose rows and columns are the runs, and the tests that these run."""
 
-    files: tuple[str, ...]
+    tests: tuple[str, ...]
     grid: tuple[tuple[str, ...], ...]
     only: str = ""  # as pytest's -k
     test_timeout: float = 120.0
@@ -45,8 +45,8 @@ class Group:
 QUICK = ("test_matmul.py", "test_fp8.py", "test_loading.py", "test_device.py")
 GROUPS = {
     "numbers": Group(
-        files=(*QUICK, "test_interop.py", "test_attention.py", "test_determinism.py",
-               "test_distributed.py"),
+        tests=(*QUICK, "test_interop.py", "test_attention.py", "test_determinism.py",
+               "test_distributed.py::test_gloo"),
         only="not flex",
         grid=(
             ("scale-ignored", "last-row-unwritten", "mask-ignored", "exchange-copies"),
@@ -56,17 +56,16 @@ GROUPS = {
         ),
     ),
     "processes": Group(
-        files=QUICK,
+        tests=QUICK,
         grid=(("segfault", "hang"), ("silent-exit", "out-of-memory")),
         test_timeout=10.0,
     ),
     "compiled": Group(
-        files=("test_compile.py", "test_custom_ops.py"),
-        only="test_dynamic or test_custom_op",
+        tests=("test_compile.py::test_dynamic", "test_custom_ops.py::test_custom_op"),
         grid=(("result-of-before",), ("fake-of-another-shape",)),
     ),
     "device": Group(
-        files=(*QUICK, "test_graphs.py"),
+        tests=(*QUICK, "test_graphs.py::test_replay"),
         grid=(("graph-replayed-once",), ("illegal-access",)),
     ),
 }  # fmt: skip
@@ -78,7 +77,7 @@ def run_of(group: Group, names: tuple[str, ...], folder: Path) -> dict[str, str]
     folder.mkdir(parents=True)
     job = {
         "suite": "feature",
-        "tests": [str(FEATURE / name) for name in group.files],
+        "tests": [str(FEATURE / name) for name in group.tests],
         "out": str(folder / "out"),
         "test_timeout": group.test_timeout,
         "pytest_args": ["-k", group.only] if group.only else [],
