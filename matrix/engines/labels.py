@@ -42,8 +42,8 @@ def labels(owner: str, run: str, job: str = "") -> dict[str, str]:
     return {OURS: "1", OWNER: owner, RUN: run, **({JOB: job} if job else {})}
 
 
-def reap(engine: Engine, owner: str, lives: Callable[[str], bool]) -> None:
-    """Remove containers and volumes of runs of this owner that live no more.
+def reap(engine: Engine, owner: str, lives: Callable[[str], bool]) -> tuple[str, ...]:
+    """Remove containers and volumes of runs of this owner that live no more; says which.
 
     Images outlive their run, which makes the next one quick. Raises `EngineLost`.
     """
@@ -55,20 +55,27 @@ def reap(engine: Engine, owner: str, lives: Callable[[str], bool]) -> None:
         return not living(thing["Labels"][RUN])
 
     with engine.errors():
-        for container in client.containers.list(all=True, filters=mine, sparse=True):
-            if dead(container.attrs):
-                _remove(container.remove, v=True, force=True)
-        for volume in client.volumes.list(filters=mine):
-            if dead(volume.attrs):
-                _remove(volume.remove, force=True)
+        containers = [
+            container.id[:12]
+            for container in client.containers.list(all=True, filters=mine, sparse=True)
+            if dead(container.attrs) and _removed(container.remove, v=True, force=True)
+        ]
+        volumes = [
+            volume.name
+            for volume in client.volumes.list(filters=mine)
+            if dead(volume.attrs) and _removed(volume.remove, force=True)
+        ]
+    return (*containers, *volumes)
 
 
-def _remove(remove: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401
-    """Remove it, unless another process removes or uses it meanwhile."""
+def _removed(remove: Callable[..., Any], **options: Any) -> bool:  # noqa: ANN401
+    """Whether it is gone by us; what another process removes or uses meanwhile is its own."""
     try:
         remove(**options)
     except NotFound:
-        pass
+        return False
     except APIError as error:
-        if error.status_code != 409:  # noqa: PLR2004  in use, or being removed
-            raise
+        if error.status_code == 409:  # noqa: PLR2004  in use, or being removed
+            return False
+        raise
+    return True

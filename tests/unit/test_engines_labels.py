@@ -75,7 +75,7 @@ def test_dead_runs_are_reaped_and_living_ones_not(engine):
         asked.append(run)
         return run == "alive"
 
-    reap(engine.engine, "me", lives)
+    assert reap(engine.engine, "me", lives) == ("dead-0123456", "dead-0123456789")
     assert sorted(asked) == ["alive", "dead"], "once for each run: a lock is taken for it"
     assert [name for name, _ in engine.gone] == ["dead-0123456789"] * 2
     assert engine.gone[0][1] == {"v": True, "force": True}, "its volumes go with it"
