@@ -113,4 +113,4 @@ def _regressions(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
         )
         yield from known_lines(known_of(line["verdict"], line["reason"]))
     if not lines:
-        yield "Nothing that passed stopped to pass in a later release that was measured."
+        yield "Nothing that passed stopped passing in a later release that was measured."

@@ -1,4 +1,4 @@
-"""Features over the releases of torch, in one place at a time, and where they stopped to pass."""
+"""Features over the releases of torch, in one place at a time, and where they stopped passing."""
 
 from typing import Any
 
