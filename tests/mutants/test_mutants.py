@@ -33,7 +33,7 @@ class Group:
     tests: tuple[str, ...]
     grid: tuple[tuple[str, ...], ...]
     only: str = ""  # as pytest's -k
-    test_timeout: float = 120.0
+    test_timeout: float = 300.0
 
     @property
     def runs(self) -> tuple[tuple[str, ...], ...]:
@@ -81,6 +81,7 @@ def run_of(group: Group, names: tuple[str, ...], folder: Path) -> dict[str, str]
         "out": str(folder / "out"),
         "test_timeout": group.test_timeout,
         "pytest_args": ["-k", group.only] if group.only else [],
+        "compile_cache": str(folder.parent / "compiled"),  # what is broken is not the compiler
         "env": {"MATRIX_MUTANTS": ",".join(names), "OMP_NUM_THREADS": "1"},
     }
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
