@@ -1,7 +1,7 @@
 """Compile one function, and say how often the FX graph cache was hit and missed.
 
-Imported by the first process, run by others: compile_cache.py DEVICE CONSTANT [OPTION VALUE]...
-with the options --load FILE (artefacts to start from) and --version NAME (call torch so).
+Run as compile_cache.py DEVICE CONSTANT [OPTION VALUE]... with the options --load FILE (artefacts to
+start from), --save FILE (where to leave them) and --version NAME (call torch so).
 """
 
 import argparse
@@ -41,6 +41,7 @@ def main():
     parser.add_argument("device")
     parser.add_argument("constant", type=float)
     parser.add_argument("--load", type=Path)
+    parser.add_argument("--save", type=Path)
     parser.add_argument("--version")
     asked = parser.parse_args()
     if asked.version:
@@ -49,6 +50,9 @@ def main():
     if asked.load:
         torch.compiler.load_cache_artifacts(asked.load.read_bytes())
     found = compile_and_count(asked.device, asked.constant)
+    if asked.save and hasattr(torch.compiler, "save_cache_artifacts"):
+        data, _about = torch.compiler.save_cache_artifacts()
+        asked.save.write_bytes(data)
     sys.stdout.write(json.dumps(found) + "\n")
 
 
