@@ -166,7 +166,7 @@ def shortest_part_lost(torch):
         return out
 
 
-@mutant(numpy="fail")
+@mutant(numpy="fail", safetensors="fail")
 def numpy_does_not_import(torch):
     """The package is there, one of its libraries is not: no reason to skip."""
 

@@ -47,7 +47,7 @@ GROUPS = {
     "numbers": Group(
         tests=(*QUICK, "test_interop.py", "test_attention.py", "test_determinism.py",
                "test_distributed.py::test_gloo"),
-        only="not flex",
+        only="not flex and not lower_right",  # torch compares sdpa by identity there
         grid=(
             ("scale-ignored", "last-row-unwritten", "mask-ignored", "exchange-copies"),
             ("one-nan", "integers-saturate", "weights-only-ignored", "not-deterministic"),
