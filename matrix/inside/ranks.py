@@ -17,7 +17,7 @@ from matrix.inside.numerics import LEDGER, WrongNumbers
 if TYPE_CHECKING:
     from pathlib import Path
 
-PATIENCE = 90.0  # seconds for one task; a rank gives up earlier and shows where it hangs
+PATIENCE = 115.0  # seconds for one task; a rank gives up earlier and shows where it hangs
 GRACE = 10.0  # seconds for the others once one rank failed: they may wait for it in vain
 
 Answer = Dict[str, Any]

@@ -53,7 +53,7 @@ runpy.run_module("torch.distributed.run", run_name="__main__", alter_sys=True)
 
 
 def torchrun(*arguments):
-    """Output of torchrun with these arguments, which ends with this process or after a minute."""
+    """Output of torchrun with these arguments, which ends with this process or after 90 seconds."""
     started = subprocess.Popen(
         [sys.executable, "-c", AGENT, *map(str, arguments)],
         env=dict(os.environ, OMP_NUM_THREADS="1"),
@@ -63,7 +63,7 @@ def torchrun(*arguments):
         text=True,
     )
     try:
-        output = started.communicate(timeout=60)[0]
+        output = started.communicate(timeout=90)[0]
     except subprocess.TimeoutExpired:
         started.terminate()
         output = started.communicate(timeout=40)[0]

@@ -19,7 +19,7 @@ from matrix.inside import WrongNumbers
 from matrix.inside.numerics import LEDGER
 from matrix.inside.process import end_with_parent
 
-DEADLINE = 75.0  # seconds of one task; the parent waits longer, so that the stacks arrive
+DEADLINE = 100.0  # seconds of one task; the parent waits longer, so that the stacks arrive
 
 
 class Rank:
