@@ -143,13 +143,15 @@ def show(arguments: argparse.Namespace, workspace: Workspace, made: "Tables") ->
 def write(made: "Tables", folder: Path, scope: str = "") -> None:
     """Leave tables as Markdown and CSV; `scope` says what they show where it is not everything."""
     from matrix.features import catalogue
-    from matrix.reports import changespage, csvfiles, featurepage, markdown
+    from matrix.reports import changespage, csvfiles, featurepage, markdown, torchao
 
     folder.mkdir(parents=True, exist_ok=True)
     pages = {"README": markdown.render(made, scope)}
     if not scope:  # a part of the results would look as if the rest had never run
         pages["FEATURES"] = featurepage.render(made, catalogue())
         pages["CHANGES"] = changespage.render(made)
+        if not made.torchao.empty:
+            pages["TORCHAO"] = torchao.render(made.torchao)
     for name, text in pages.items():
         (folder / f"{name}.md").write_text(text, encoding="utf-8")
     csvfiles.write(made, folder)

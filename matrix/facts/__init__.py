@@ -99,6 +99,20 @@ class Pin:
     status: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """A torchao and a torch that somebody says go together: `built`, `works` or `paired`.
+
+    torchao's own metadata pins no torch; its project publishes a table.
+    """
+
+    torchao: str
+    torch: str
+    says: str
+    source: str
+    status: str
+
+
 def _rows(name: str) -> Iterator[dict[str, str]]:
     with (files(__package__) / name).open(encoding="utf-8") as stream:
         yield from csv.DictReader(stream)
@@ -183,6 +197,12 @@ def pins() -> dict[tuple[str, str], Pin]:
         for row in _rows("companions.csv")
         if "(doc)" not in row["package"]
     }
+
+
+@functools.cache
+def torchao_pairs() -> dict[tuple[str, str], Pair]:
+    """What is published about torchao and torch together, keyed by (torchao, torch)."""
+    return {(row["torchao"], row["torch"]): Pair(**row) for row in _rows("torchao_pairs.csv")}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,6 +22,7 @@ from matrix.tables.problems import problem_table
 from matrix.tables.releases import release_table
 from matrix.tables.suites import suite_table
 from matrix.tables.summary import Summary, summarize
+from matrix.tables.torchao import torchao_table
 from matrix.tables.workloads import workload_table
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "release_table",
     "suite_table",
     "summarize",
+    "torchao_table",
     "workload_table",
 ]
 
@@ -57,6 +59,7 @@ class Tables:
     workloads: pd.DataFrame
     suites: pd.DataFrame
     cells: pd.DataFrame
+    torchao: pd.DataFrame
     long: pd.DataFrame
     baseline: str | None
 
@@ -97,6 +100,7 @@ def build(
         workloads=workload_table(current, baseline),
         suites=suite_table(current),
         cells=cell_table(current, excluded),
+        torchao=torchao_table(current),
         long=long,
         baseline=baseline,
     )

@@ -81,7 +81,7 @@ def rows():
             absent = Refusal(
                 "AttributeError",
                 rf"^module 'torchao\.quantization' has no attribute '{name}'$",
-                "https://github.com/pytorch/ao/issues/2919: names of other torchao releases",
+                "https://github.com/sgl-project/sglang/pull/34304: the functions left torchao",
             )
             row = feature(
                 f"torchao-{scheme}-{kind}",
