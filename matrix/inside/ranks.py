@@ -12,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Type
 
+from matrix.inside.costs import COSTS
 from matrix.inside.numerics import LEDGER, WrongNumbers
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class Ranks:
             with contextlib.suppress(BrokenPipeError):  # it died, which _collect finds out
                 rank.stdin.write(json.dumps({"task": task, "seed": seed}) + "\n")
                 rank.stdin.flush()
-        answers = self._collect(time.monotonic() + PATIENCE)
+        with COSTS.of("children"):
+            answers = self._collect(time.monotonic() + PATIENCE)
         for answer in answers:
             sys.stdout.write(f"{json.dumps(answer)}\n")
             if answer["error"] is not None:

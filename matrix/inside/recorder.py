@@ -165,7 +165,7 @@ class Recorder:
             frame = {
                 "event": "metric",
                 "id": nodeid,
-                "workload": event["workload"] or _function(item),
+                "workload": event["workload"] or event["feature"] or _function(item),
             }
             params = {**event["params"], **metric.pop("params", {})}
             self._events.write({**frame, **metric, "params": params, "device": event["device"]})

@@ -32,6 +32,7 @@ def test_sdpa(device, rng, dtype, causal):
     """The kernel torch chooses by itself."""
     q, k, v = inputs(rng, getattr(torch, dtype))
     out = sdpa(q.to(device), k.to(device), v.to(device), is_causal=causal)
+    assert out.dtype == q.dtype
     hidden = future(q.shape[2]) if causal else None
     assert_close(out, attention(q, k, v, hidden=hidden), **TOLERANCE[dtype])
 

@@ -34,8 +34,10 @@ def check(compiled, device, rng, *shape):
     needs=["compiler"],
 )
 def test_compile(device, rng):
-    """Compiled code computes what the float64 original does."""
-    check(torch.compile(gated_norm, fullgraph=True), device, rng, 33, 130)
+    """Compiled code computes what the float64 original does, also of the second inputs."""
+    compiled = torch.compile(gated_norm, fullgraph=True)
+    check(compiled, device, rng, 33, 130)
+    check(compiled, device, rng, 33, 130)
 
 
 def counting(backend):
