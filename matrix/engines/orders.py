@@ -66,6 +66,9 @@ def settings(order: Order) -> dict[str, Any]:
         "user": f"{UID}:{UID}",
         "group_add": list(access.groups),
         "network_mode": "none",
+        # without a network an engine tells nobody its own name, which torchrun asks for
+        "hostname": "cell",
+        "extra_hosts": {"cell": "127.0.0.1"},
         "read_only": True,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
