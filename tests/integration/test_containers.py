@@ -63,9 +63,7 @@ def test_no_network():
         socket.create_connection(("192.0.2.1", 80), 1)
 
 def test_own_name():
-    """torchrun meets at it."""
-    assert socket.gethostbyname(socket.gethostname()) == "127.0.0.1"
-
+    assert socket.gethostbyname(socket.gethostname()) == "127.0.0.1"  # torchrun meets at it
 
 def test_no_socket():
     assert not Path("/var/run/docker.sock").exists()
