@@ -68,6 +68,7 @@ def test_int8_few_rows(device, rng, rows):
     a = torch.randint(-128, 128, (rows, 64), generator=rng, dtype=torch.int8)
     b = torch.randint(-128, 128, (64, 48), generator=rng, dtype=torch.int8)
     out = torch._int_mm(a.to(device), b.to(device))
+    assert out.dtype == torch.int32
     assert_close(out, a.long() @ b.long(), rtol=0, atol=0, why="integer arithmetic")
 
 
