@@ -18,7 +18,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Mutant:
-    """A way to break torch, and the verdict of every feature that has to notice."""
+    """A way to break torch, and the verdicts of what has to notice among the features it meets."""
 
     apply: Callable[[Any], None]
     breaks: Mapping[str, str]
@@ -54,7 +54,7 @@ def replace(owner, name):
     return put
 
 
-@mutant(fp8_scaled_mm="wrong")
+@mutant(fp8_scaled_mm="wrong", fp8_scaled_mm_row="wrong", fp8_fast_accum="wrong")
 def scale_ignored(torch):
     @replace(torch, "_scaled_mm")
     def _(original, *args, **options):
@@ -62,7 +62,7 @@ def scale_ignored(torch):
         return original(*args, **options, scale_b=torch.ones_like(scale))
 
 
-@mutant(scaled_mm_api="wrong")
+@mutant(scaled_mm_api="wrong", fp8_scaled_mm_block="wrong")
 def one_nan(torch):
     @replace(torch.nn.functional, "scaled_mm")
     def _(original, *args, **options):
@@ -82,22 +82,31 @@ def last_row_unwritten(torch):
         return out
 
 
-@mutant(int8_matmul="wrong")
+@mutant(
+    int8_matmul="wrong",
+    int8_matmul_decode="wrong",
+    int8_dynamic_linear="wrong",
+    int8_dynamic_graph="wrong",
+)
 def integers_saturate(torch):
     @replace(torch, "_int_mm")
     def _(original, a, b):
         return original(a, b).clamp(-(2**15), 2**15 - 1)
 
 
-@mutant(int8_matmul="fail")
+@mutant(int8_matmul="fail", int8_matmul_decode="fail")
 def another_type(torch):
+    """The layers are not wrong for it: they make floating point of whatever integers they get."""
+
     @replace(torch, "_int_mm")
     def _(original, a, b):
         return original(a, b).long()
 
 
-@mutant(grouped_mm="wrong")
+@mutant(grouped_mm="wrong", grouped_mm_api="wrong")
 def next_expert(torch):
+    """By both names: the public one calls the other."""
+
     @replace(torch, "_grouped_mm")
     def _(original, a, experts, **options):
         return original(a, experts.roll(1, 0), **options)
@@ -105,11 +114,16 @@ def next_expert(torch):
 
 @mutant(sdpa_gqa="wrong")
 def mask_ignored(torch):
-    @replace(torch.nn.functional, "scaled_dot_product_attention")
-    def _(original, q, k, v, **options):
+    name = "scaled_dot_product_attention"
+
+    @replace(torch.nn.functional, name)
+    def _(original, q, k, v, *args, **options):
         if options.get("enable_gqa"):
             options["is_causal"] = False
-        return original(q, k, v, **options)
+        return original(q, k, v, *args, **options)
+
+    # where a subclass of Tensor is told what was called, this is what it is told
+    setattr(torch._C._nn, name, getattr(torch.nn.functional, name))
 
 
 @mutant(dlpack_bf16="fail", dlpack_fp8="fail")
@@ -142,11 +156,14 @@ def not_deterministic(torch):
         pass
 
 
-@mutant(device="fail")
+@mutant(device="fail", arch_list="fail", device_properties="fail")
 def device_miscounted(torch):
-    @replace(torch.cuda, "device_count")
-    def _(original):
-        return 0 if original() else 1
+    """None where there are some, one where there is none."""
+    for module in (torch.cuda, torch.accelerator):
+
+        @replace(module, "device_count")
+        def _(original):
+            return 0 if torch.cuda.is_available() else 1
 
 
 @mutant(accelerator_api="fail")
@@ -181,7 +198,7 @@ def numpy_does_not_import(torch):
     sys.meta_path.insert(0, Broken())
 
 
-@mutant(gloo="wrong", nccl="wrong")
+@mutant(gloo="wrong")
 def rank_left_out(torch):
     """Sums without what rank 1 has."""
 
@@ -192,7 +209,7 @@ def rank_left_out(torch):
         return original(values, *args, **options)
 
 
-@mutant(compile_dynamic="wrong")
+@mutant(compile="wrong", compile_dynamic="wrong")
 def result_of_before(torch):
     @replace(torch, "compile")
     def _(original, model=None, **options):
@@ -205,7 +222,7 @@ def result_of_before(torch):
         return stale
 
 
-@mutant(custom_op="fail")
+@mutant(custom_op="fail", opcheck="fail")
 def fake_of_another_shape(torch):
     @replace(torch.library.CustomOpDef, "register_fake")
     def _(original, self, fake):
@@ -219,7 +236,7 @@ def segfault(torch):
         ctypes.string_at(0)
 
 
-@mutant(weights_only_default="crash", weights_only="crash", load_mmap="crash")
+@mutant(weights_only="crash")
 def silent_exit(torch):
     """Ends with status 0, and without a report."""
 
@@ -235,7 +252,7 @@ def hang(torch):
         time.sleep(3600)
 
 
-@mutant(grouped_mm="oom")
+@mutant(grouped_mm="oom", grouped_mm_api="oom")
 def out_of_memory(torch):
     @replace(torch, "_grouped_mm")
     def _(original, a, *args, **options):
