@@ -6,7 +6,7 @@ of such; what must be run to be known, as refusals often are, is only counted.
 
 import ast
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -82,21 +82,41 @@ def _features(path: Path) -> Iterator[Feature]:
     }
     for node in ast.walk(module):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            for decorator in node.decorator_list:
-                call = _called(decorator, names)
-                one = _feature(call, node, names, group_of(path.name)) if call else None
+            for call in _declarations(node.decorator_list, names):
+                one = _feature(call, node, names, group_of(path.name))
                 if one:
                     yield one
 
 
-def _called(node: ast.expr, names: Mapping[str, ast.expr]) -> ast.Call | None:
-    """The call of `feature` that a decorator is, or that the constant it names was made by."""
-    made = names.get(node.id) if isinstance(node, ast.Name) else node
+def _declarations(
+    decorators: Sequence[ast.expr], names: Mapping[str, ast.expr]
+) -> Iterator[ast.Call]:
+    """The calls of `feature` that decorate a test, or that mark sets of its parameters."""
+    for decorator in decorators:
+        if call := _called("feature", decorator, names):
+            yield call
+        elif call := _called("parametrize", decorator, names):
+            given = _given(call, "argnames", "argvalues")
+            for values in _items(given.get("argvalues"), names):
+                if one := _called("param", values, names):
+                    marks = _items(_given(one).get("marks"), names)
+                    yield from filter(None, (_called("feature", m, names) for m in marks))
+
+
+def _called(name: str, node: ast.expr, names: Mapping[str, ast.expr]) -> ast.Call | None:
+    """The call of `name` that an expression is, or that the constant it names was made by."""
+    made = _resolved(node, names)
     if not isinstance(made, ast.Call):
         return None
-    name = made.func.attr if isinstance(made.func, ast.Attribute) else ""
-    name = made.func.id if isinstance(made.func, ast.Name) else name
-    return made if name == "feature" else None
+    called = made.func.attr if isinstance(made.func, ast.Attribute) else ""
+    called = made.func.id if isinstance(made.func, ast.Name) else called
+    return made if called == name else None
+
+
+def _given(call: ast.Call, *order: str) -> dict[str, ast.expr]:
+    """The arguments of a call by their names; those without one are named in order."""
+    given = dict(zip(order, call.args, strict=False))
+    return given | {word.arg: word.value for word in call.keywords if word.arg}
 
 
 def _feature(
@@ -105,8 +125,7 @@ def _feature(
     names: Mapping[str, ast.expr],
     group: str,
 ) -> Feature | None:
-    given = dict(zip(("id", "title"), call.args, strict=False))
-    given |= {word.arg: word.value for word in call.keywords if word.arg}
+    given = _given(call, "id", "title")
     texts = {name: _text(given.get(name), names) for name in ("id", "title", "purpose")}
     if not texts["id"]:
         return None

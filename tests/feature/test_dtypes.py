@@ -43,14 +43,23 @@ def nearest_even(values, mantissa_bits):
     return torch.ldexp((mantissa * steps).round() / steps, exponent)
 
 
-def halves(feature_id, title, purpose):
-    """The row of a 16-bit type; each of its tests has it."""
-    return pytest.param(title, marks=feature(feature_id, f"{title} arithmetic", purpose=purpose))
-
-
 SIXTEEN_BITS = [
-    halves("bf16", "bfloat16", "Weights, activations and KV caches of nearly every model are it."),
-    halves("fp16", "float16", "AWQ and GPTQ checkpoints and GPUs without bfloat16 compute in it."),
+    pytest.param(
+        "bfloat16",
+        marks=feature(
+            "bf16",
+            "bfloat16 arithmetic",
+            purpose="Weights, activations and KV caches of nearly every model are it.",
+        ),
+    ),
+    pytest.param(
+        "float16",
+        marks=feature(
+            "fp16",
+            "float16 arithmetic",
+            purpose="AWQ and GPTQ checkpoints and GPUs without bfloat16 compute in it.",
+        ),
+    ),
 ]
 
 

@@ -13,84 +13,183 @@ import torch
 from matrix.inside import Refusal, assert_relative, feature, randn
 
 GROUP = 64
-# scheme: function, configuration class, what it does, limit of the relative error and its reason
-SCHEMES = {
+# scheme: limit of the relative error and its reason
+LIMITS = {
     "int8dq": (
-        "int8_dynamic_activation_int8_weight",
-        "Int8DynamicActivationInt8WeightConfig",
-        "int8 weights, activations quantised per token",
         0.02,
         "weights and activations in steps of a 127th of their row's peak, about 0.7% each",
     ),
     "int8wo": (
-        "int8_weight_only",
-        "Int8WeightOnlyConfig",
-        "int8 weights",
         0.015,
         "weights in steps of a 127th of their row's peak, about 0.7%, and bfloat16 activations",
     ),
     "int4wo": (
-        "int4_weight_only",
-        "Int4WeightOnlyConfig",
-        "int4 weights in groups",
         0.13,
         "15 steps between the ends of a group of 64, which are some five deviations apart: 9%",
     ),
     "fp8wo": (
-        "float8_weight_only",
-        "Float8WeightOnlyConfig",
-        "fp8 weights",
         0.045,
         "e4m3 keeps three bits of a weight, about 2.6%",
     ),
     "fp8dq": (
-        "float8_dynamic_activation_float8_weight",
-        "Float8DynamicActivationFloat8WeightConfig",
-        "fp8 weights and activations",
         0.055,
         "e4m3 keeps three bits of weights and activations, about 2.6% each",
     ),
 }
-PURPOSES = {
-    "function": "An engine's --torchao-config imports {} of torchao for its linear layers.",
-    "config": "An engine quantises its linear layers by handing a {} to torchao's quantize_.",
-}
-DEVICE_REFUSALS = {
-    "fp8dq": [
-        Refusal(
-            "AssertionError",
-            r"^Float8 dynamic (activation )?quantization (is only supported on|requires) CUDA",
-            "torchao/quantization/quant_api.py, since 0.18 torchao/float8/inference.py",
-        ),
-    ],
-    "int4wo": [
-        Refusal(
-            "ImportError",
-            r"^Requires (fbgemm-gpu-genai|mslk) >= [\d.]+$",
-            "torchao/quantization/quantize_/workflows/int4/int4_tensor.py: its plain packing,"
-            " the only one left for this device, is another package's kernel",
-        ),
-    ],
-}
+NEEDS = ["module:torchao"]
+FUNCTION = "An engine's --torchao-config imports this function of torchao for its linear layers."
+CONFIG = "An engine quantises its linear layers by handing this class to torchao's quantize_."
+FP8_DEVICES = [
+    Refusal(
+        "AssertionError",
+        r"^Float8 dynamic (activation )?quantization (is only supported on|requires) CUDA",
+        "torchao/quantization/quant_api.py, since 0.18 torchao/float8/inference.py",
+    ),
+]
+INT4_DEVICES = [
+    Refusal(
+        "ImportError",
+        r"^Requires (fbgemm-gpu-genai|mslk) >= [\d.]+$",
+        "torchao/quantization/quantize_/workflows/int4/int4_tensor.py: its plain packing,"
+        " the only one left for this device, is another package's kernel",
+    ),
+]
 
 
-def rows():
-    """A parameter set for each scheme and name, with the feature it belongs to."""
-    for scheme, (function, config, what, *_) in SCHEMES.items():
-        for kind, name in (("function", function), ("config", config)):
-            absent = Refusal(
-                "AttributeError",
-                rf"^module 'torchao\.quantization' has no attribute '{name}'$",
-                "https://github.com/sgl-project/sglang/pull/34304: the functions left torchao",
-            )
-            row = feature(
-                f"torchao-{scheme}-{kind}",
-                f"torchao: {what} ({name})",
-                purpose=PURPOSES[kind].format(name),
-                refusals=[absent, *DEVICE_REFUSALS.get(scheme, ())],
-                needs=["module:torchao"],
-            )
-            yield pytest.param(scheme, name, marks=row, id=f"{scheme}-{kind}")
+def absent(name):
+    """How torchao refuses a name that it does not have: not yet, or no more."""
+    return Refusal(
+        "AttributeError",
+        rf"^module 'torchao\.quantization' has no attribute '{name}'$",
+        "https://github.com/sgl-project/sglang/pull/34304: the functions left torchao",
+    )
+
+
+# The features stand here as they are, so that they are found without torch and pytest.
+ROWS = [
+    pytest.param(
+        "int8dq",
+        "int8_dynamic_activation_int8_weight",
+        id="int8dq-function",
+        marks=feature(
+            "torchao-int8dq-function",
+            "torchao: int8 weights, activations quantised per token"
+            " (int8_dynamic_activation_int8_weight)",
+            purpose=FUNCTION,
+            refusals=[absent("int8_dynamic_activation_int8_weight")],
+            needs=NEEDS,
+        ),
+    ),
+    pytest.param(
+        "int8dq",
+        "Int8DynamicActivationInt8WeightConfig",
+        id="int8dq-config",
+        marks=feature(
+            "torchao-int8dq-config",
+            "torchao: int8 weights, activations quantised per token"
+            " (Int8DynamicActivationInt8WeightConfig)",
+            purpose=CONFIG,
+            refusals=[absent("Int8DynamicActivationInt8WeightConfig")],
+            needs=NEEDS,
+        ),
+    ),
+    pytest.param(
+        "int8wo",
+        "int8_weight_only",
+        id="int8wo-function",
+        marks=feature(
+            "torchao-int8wo-function",
+            "torchao: int8 weights (int8_weight_only)",
+            purpose=FUNCTION,
+            refusals=[absent("int8_weight_only")],
+            needs=NEEDS,
+        ),
+    ),
+    pytest.param(
+        "int8wo",
+        "Int8WeightOnlyConfig",
+        id="int8wo-config",
+        marks=feature(
+            "torchao-int8wo-config",
+            "torchao: int8 weights (Int8WeightOnlyConfig)",
+            purpose=CONFIG,
+            refusals=[absent("Int8WeightOnlyConfig")],
+            needs=NEEDS,
+        ),
+    ),
+    pytest.param(
+        "int4wo",
+        "int4_weight_only",
+        id="int4wo-function",
+        marks=feature(
+            "torchao-int4wo-function",
+            "torchao: int4 weights in groups (int4_weight_only)",
+            purpose=FUNCTION,
+            refusals=[absent("int4_weight_only"), *INT4_DEVICES],
+            needs=NEEDS,
+        ),
+    ),
+    pytest.param(
+        "int4wo",
+        "Int4WeightOnlyConfig",
+        id="int4wo-config",
+        marks=feature(
+            "torchao-int4wo-config",
+            "torchao: int4 weights in groups (Int4WeightOnlyConfig)",
+            purpose=CONFIG,
+            refusals=[absent("Int4WeightOnlyConfig"), *INT4_DEVICES],
+            needs=NEEDS,
+        ),
+    ),
+    pytest.param(
+        "fp8wo",
+        "float8_weight_only",
+        id="fp8wo-function",
+        marks=feature(
+            "torchao-fp8wo-function",
+            "torchao: fp8 weights (float8_weight_only)",
+            purpose=FUNCTION,
+            refusals=[absent("float8_weight_only")],
+            needs=NEEDS,
+        ),
+    ),
+    pytest.param(
+        "fp8wo",
+        "Float8WeightOnlyConfig",
+        id="fp8wo-config",
+        marks=feature(
+            "torchao-fp8wo-config",
+            "torchao: fp8 weights (Float8WeightOnlyConfig)",
+            purpose=CONFIG,
+            refusals=[absent("Float8WeightOnlyConfig")],
+            needs=NEEDS,
+        ),
+    ),
+    pytest.param(
+        "fp8dq",
+        "float8_dynamic_activation_float8_weight",
+        id="fp8dq-function",
+        marks=feature(
+            "torchao-fp8dq-function",
+            "torchao: fp8 weights and activations (float8_dynamic_activation_float8_weight)",
+            purpose=FUNCTION,
+            refusals=[absent("float8_dynamic_activation_float8_weight"), *FP8_DEVICES],
+            needs=NEEDS,
+        ),
+    ),
+    pytest.param(
+        "fp8dq",
+        "Float8DynamicActivationFloat8WeightConfig",
+        id="fp8dq-config",
+        marks=feature(
+            "torchao-fp8dq-config",
+            "torchao: fp8 weights and activations (Float8DynamicActivationFloat8WeightConfig)",
+            purpose=CONFIG,
+            refusals=[absent("Float8DynamicActivationFloat8WeightConfig"), *FP8_DEVICES],
+            needs=NEEDS,
+        ),
+    ),
+]
 
 
 def int4_options(quantization, device):
@@ -107,10 +206,10 @@ def int4_options(quantization, device):
     return {"group_size": GROUP}
 
 
-@pytest.mark.parametrize(("scheme", "name"), rows())
+@pytest.mark.parametrize(("scheme", "name"), ROWS)
 def test_linear(device, rng, scheme, name):
     """A quantised layer gives nearly the product it gave before, and not the same one."""
-    *_, limit, why = SCHEMES[scheme]
+    limit, why = LIMITS[scheme]
     quantization = importlib.import_module("torchao.quantization")
     make = getattr(quantization, name)
     options = int4_options(quantization, device) if scheme == "int4wo" else {}

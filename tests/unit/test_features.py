@@ -54,6 +54,20 @@ class TestIt:
         """Of a class."""
 
 
+ROW = feature("row", "Marks a set", purpose="By a name, too.")
+SETS = [
+    pytest.param(1, marks=feature("set", "Marks a set", needs=NEEDS)),
+    pytest.param(2, marks=[pytest.mark.slow, ROW]),
+    pytest.param(3),
+    4,
+]
+
+
+@pytest.mark.parametrize("n", SETS)
+def test_sets(n):
+    """Of each set."""
+
+
 @feature(f"computed-{1}", "Not to be known")
 def test_computed():
     pass
@@ -78,7 +92,7 @@ def folder(tmp_path):
 
 def test_what_is_literal_is_read_and_what_must_be_run_is_counted(folder):
     found = {one.id: one for one in catalogue(folder)}
-    assert list(found) == ["method", "one", "shared"]
+    assert list(found) == ["method", "one", "row", "set", "shared"]
     one = found["one"]
     assert (one.group, one.title) == ("group", "The first feature")
     assert one.purpose == "An engine does something with it."
@@ -95,6 +109,14 @@ def test_a_decorator_may_have_a_name_and_a_test_a_class(folder):
     assert found["shared"].needs == ("compiler", "module:x")
     assert found["shared"].tests == (Case(name="test_shared", doc="By a name."),)
     assert found["method"].tests == (Case(name="test_method", doc="Of a class."),)
+
+
+def test_a_set_of_parameters_may_be_a_feature(folder):
+    found = {one.id: one for one in catalogue(folder)}
+    assert found["set"].needs == ("compiler",)
+    assert found["row"].purpose == "By a name, too."
+    case = Case(name="test_sets", doc="Of each set.")
+    assert found["set"].tests == found["row"].tests == (case,)
 
 
 def test_a_single_file_is_a_place_too(folder):
@@ -146,7 +168,7 @@ def test_a_suite_of_the_users_is_read_too(run_cli, matrix_file, world, folder):
         world.TWO_CELLS + f'\n[suites.mine]\ntests = ["{folder}"]\n[suites.c]\ncommand = ["true"]\n'
     )
     done = run_cli("features", "--suite", "mine", "--json")
-    assert [one["id"] for one in json.loads(done.out)] == ["method", "one", "shared"]
+    assert [one["id"] for one in json.loads(done.out)] == ["method", "one", "row", "set", "shared"]
     done = run_cli("features", "--suite", "c")
     assert done.code == 2
     assert "it is no folder of pytest's tests" in done.err
