@@ -40,10 +40,15 @@ def test_it_installs_one_package_and_its_command(built):
     "member",
     [
         "matrix/_data/tests/feature/test_matmul.py",
+        "matrix/_data/tests/feature/conftest.py",
+        "matrix/_data/tests/feature/processes.py",
+        "matrix/_data/tests/feature/textbook.py",
         "matrix/_data/tests/throughput/test_gemm.py",
         "matrix/inside/supervise.py",
         "matrix/facts/torch_builds.csv",
         "matrix/facts/needs.toml",
+        "matrix/facts/signatures.toml",
+        "matrix/facts/torchao_pairs.csv",
         "matrix/matrix.schema.json",
     ],
 )
