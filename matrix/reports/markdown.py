@@ -15,6 +15,7 @@ from matrix.reports.reasons import Cause, causes, gaps, unmeasured, why_lines, w
 from matrix.reports.text import clean, number, scale
 from matrix.rows import Verdict
 from matrix.signatures import Known
+from matrix.tables.features import by_companions
 
 if TYPE_CHECKING:
     from matrix.tables import Tables
@@ -86,19 +87,22 @@ def _wrong(tables: "Tables", short: Names) -> Iterator[str]:
 
 
 def _features(tables: "Tables", short: Names) -> Iterator[str]:
-    table = tables.features
-    if table.empty:
-        return
-    yield "## Features (measured)"
-    yield ""
-    head = ["group", "feature", "", *_heads(tables, table.columns)]
-    lines = []
-    for (group, name, title), cells in zip(table.index, table.to_numpy(), strict=True):
-        second = prose(str(title)) if title != name else ""
-        first = [code(str(group), 80), code(str(name), 80), second]
-        lines.append([*first, *(str(mark(str(verdict))) for verdict in cells)])
-    yield from table_lines(head, lines)
-    yield from cause_lines([*causes(tables.problems, ["feature"]), *unmeasured(table)], short)
+    parts = by_companions(tables.features, tables.executions)
+    missing: list[Cause] = []
+    for place, (companion, table) in enumerate(parts.items()):
+        if place:
+            yield ""
+        yield f"## Features{f' with {code(companion)}' if companion else ''} (measured)"
+        yield ""
+        head = ["group", "feature", "", *_heads(tables, table.columns)]
+        lines = []
+        for (group, name, title), cells in zip(table.index, table.to_numpy(), strict=True):
+            second = prose(str(title)) if title != name else ""
+            first = [code(str(group), 80), code(str(name), 80), second]
+            lines.append([*first, *(str(mark(str(verdict))) for verdict in cells)])
+        yield from table_lines(head, lines)
+        missing += unmeasured(table)
+    yield from cause_lines([*causes(tables.problems, ["feature"]), *missing], short)
 
 
 def cause_lines(found: Sequence[Cause], short: Names) -> Iterator[str]:

@@ -16,7 +16,7 @@ from matrix.rows import Row
 from matrix.tables.cells import Excluded, cell_table
 from matrix.tables.changes import change_table, regression_table
 from matrix.tables.columns import executions, frame, newest
-from matrix.tables.features import feature_table
+from matrix.tables.features import by_companions, feature_table
 from matrix.tables.flaky import with_flaky
 from matrix.tables.problems import problem_table
 from matrix.tables.releases import release_table
@@ -30,6 +30,7 @@ __all__ = [
     "Summary",
     "Tables",
     "build",
+    "by_companions",
     "cell_table",
     "change_table",
     "executions",

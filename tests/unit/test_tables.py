@@ -513,3 +513,16 @@ def test_no_rows_make_empty_tables():
     assert made.summary.sentence == "No results."
     for table in (made.features, made.workloads, made.suites, made.problems, made.cells):
         assert table.empty
+
+
+def test_cells_with_companions_have_a_table_of_their_own():
+    """What a companion brings to life is skipped without it: it stands with the companion alone."""
+    with_it = {**cell(), "companions": "torchao==0.17.0", "cell": f"{cell()['cell']}-torchao0.17.0"}
+    ao = {"feature": "int8dq", "test": "test_torchao.py::test"}
+    made = tables.build([outcome(), outcome(verdict="skip", **ao), outcome(with_it, **ao)])
+    parts = tables.by_companions(made.features, made.executions)
+    assert {name: [index[1] for index in part.index] for name, part in parts.items()} == {
+        "": ["a"],
+        "torchao": ["int8dq"],
+    }
+    assert [len(part.columns) for part in parts.values()] == [1, 1]

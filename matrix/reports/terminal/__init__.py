@@ -14,7 +14,7 @@ from rich.text import Text
 
 from matrix.reports.marks import loudness, mark
 from matrix.reports.names import Names, names, provenances
-from matrix.reports.reasons import causes, gaps, unmeasured, wrong
+from matrix.reports.reasons import Cause, causes, gaps, unmeasured, wrong
 from matrix.reports.terminal.grid import GAP, Grid, draw, draw_numbers, hang
 from matrix.reports.terminal.parts import (
     Form,
@@ -28,8 +28,11 @@ from matrix.reports.terminal.parts import (
 )
 from matrix.reports.terminal.throughput import draw_throughput
 from matrix.reports.text import clean
+from matrix.tables.features import by_companions
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from matrix.tables import Tables
 
 LEAST_TITLE = 30
@@ -77,10 +80,17 @@ def _wrong(console: Console, tables: "Tables", short: Names) -> None:
 
 
 def _features(console: Console, tables: "Tables", short: Names) -> None:
-    table = tables.features
-    if table.empty:
-        return
-    heading(console, "Features", f"measured{shared(short)}")
+    missing: list[Cause] = []
+    for companion, table in by_companions(tables.features, tables.executions).items():
+        title = f"Features with {companion}" if companion else "Features"
+        heading(console, title, f"measured{shared(short)}")
+        _feature_grid(console, table, short)
+        missing += unmeasured(table)
+    draw_causes(console, [*causes(tables.problems, ["feature"]), *missing], short)
+
+
+def _feature_grid(console: Console, table: "pd.DataFrame", short: Names) -> None:
+    """Draw as much of each line as fits."""
     rows = [
         ((str(group), str(name), str(title)), [str(verdict) for verdict in cells])
         for (group, name, title), cells in zip(table.index, table.to_numpy(), strict=True)
@@ -106,7 +116,6 @@ def _features(console: Console, tables: "Tables", short: Names) -> None:
     if form.cells == "symbol":
         found = sorted({verdict for _, cells in rows for verdict in cells}, key=loudness)
         hang(console, Text("   ".join(str(mark(verdict)) for verdict in found), style="dim"))
-    draw_causes(console, [*causes(tables.problems, ["feature"]), *unmeasured(table)], short)
 
 
 def _feature_lines(
