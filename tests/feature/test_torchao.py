@@ -50,8 +50,8 @@ INT4_DEVICES = [
     Refusal(
         "ImportError",
         r"^Requires (fbgemm-gpu-genai|mslk) >= [\d.]+$",
-        "torchao/quantization/quantize_/workflows/int4/int4_tensor.py: its plain packing,"
-        " the only one left for this device, is another package's kernel",
+        "torchao's int4_tensor.py: its plain packing, the only one left for this device, is"
+        " another package's kernel",
     ),
 ]
 
