@@ -65,7 +65,8 @@ def dockerfiles(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Pass the tests of the orchestrator: unit and integration (-- for pytest's options)."""
     project(session, "test")
-    session.run("python", "-m", "pytest", *session.posargs)
+    at_once = ("--numprocesses=auto", "--dist=loadgroup", "--maxprocesses=4")
+    session.run("python", "-m", "pytest", *at_once, *session.posargs)
 
 
 @nox.session

@@ -25,6 +25,13 @@ ROOT = Path(__file__).parents[2]
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 RELEASES = ("2.10.0", "2.11.0", "2.12.0")
 MARK = "TORCH_MATRIX_TEST"
+USE_THE_ENGINE = (
+    "test_compose_files",
+    "test_containers",
+    "test_fleet",
+    "test_gpu_requests",
+    "test_images",
+)
 # importing this torch waits where a test asks for it
 STALLS = """
 import os, sys, time
@@ -32,6 +39,14 @@ if os.environ.get("STALL_AT") == "probe" and any("probe" in word for word in sys
     open(os.environ["STALL_FILE"], "w").close()
     time.sleep(600)
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes: tests of one file run in one, and so do all that use the engine."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            group = "engine" if item.path.stem in USE_THE_ENGINE else item.path.stem
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 def cell(release: str, tail: str = "") -> str:
