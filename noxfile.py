@@ -65,8 +65,7 @@ def dockerfiles(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Pass the tests of the orchestrator: unit and integration (-- for pytest's options)."""
     project(session, "test")
-    at_once = ("--numprocesses=auto", "--dist=loadgroup", "--maxprocesses=4")
-    session.run("python", "-m", "pytest", *at_once, *session.posargs)
+    session.run("python", "-m", "pytest", "-n=auto", "--maxprocesses=4", *session.posargs)
 
 
 @nox.session

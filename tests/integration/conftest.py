@@ -18,6 +18,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import standin
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from matrix.store import RunInfo, Store
 
@@ -41,12 +43,17 @@ if os.environ.get("STALL_AT") == "probe" and any("probe" in word for word in sys
 """
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class ByFile(LoadFileScheduling):
     """With several processes: tests of one file run in one, and so do all that use the engine."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            group = "engine" if item.path.stem in USE_THE_ENGINE else item.path.stem
-            item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = Path(super()._split_scope(nodeid))
+        return "engine" if file.stem in USE_THE_ENGINE else str(file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    """What pytest-xdist asks for."""
+    return ByFile(config, log)
 
 
 def cell(release: str, tail: str = "") -> str:
