@@ -405,11 +405,11 @@ def test_the_deadline(supervise: Callable[..., Ran]) -> None:
         def test_never():
             pass
         """,
-        deadline=5,
+        deadline=8,
     )
 
     assert ran.verdicts == {"test_quick": "pass", "test_slow": "timeout", "test_never": "not-run"}
-    assert ran.reason("test_never") == "never started: the suite's deadline of 5 s was reached"
+    assert ran.reason("test_never") == "never started: the suite's deadline of 8 s was reached"
     assert ran.end["status"] == "deadline"
 
 
