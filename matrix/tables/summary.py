@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from matrix.tables.cells import Excluded, cell_table
-from matrix.tables.columns import newest
-from matrix.tables.features import feature_table
+from matrix.tables.columns import executions, newest
+from matrix.tables.features import by_companions, feature_table
 from matrix.tables.suites import suite_table
 from matrix.tables.verdicts import count, loudest, spoken
 
@@ -17,7 +17,8 @@ from matrix.tables.verdicts import count, loudest, spoken
 class Summary:
     """Counts by verdict, loudest first, and what they come to.
 
-    `features` are those of executions, `tests` those of the user's suites, `workloads` those that
+    `features` are those of executions as the tables show them (what only a companion brings to life
+    counts where the companion is), `tests` those of the user's suites, `workloads` those that
     gave no number, `cells` those without results.
     """
 
@@ -51,7 +52,8 @@ class Summary:
 def summarize(df: pd.DataFrame, excluded: Sequence[Excluded] = ()) -> Summary:
     """Count the verdicts of features in executions, and what was not tested, in a sentence."""
     features, suites = feature_table(df), suite_table(df)
-    verdicts = count(features.to_numpy().ravel())
+    shown = by_companions(features, executions(df)).values()
+    verdicts = count(verdict for part in shown for verdict in part.to_numpy().ravel())
     tests: Counter[str] = Counter()
     for counts in suites.to_numpy().ravel():
         tests.update(counts)

@@ -467,6 +467,13 @@ def test_the_summary_begins_with_the_loudest():
     )
 
 
+def test_the_summary_counts_what_the_tables_show():
+    """A feature that only cells with a companion ran is not missing in the others."""
+    with_it = {**cell(), "companions": "torchao==0.17.0", "cell": f"{cell()['cell']}-torchao0.17.0"}
+    rows = [outcome(), outcome(with_it, feature="int8", test="test_torchao.py::int8")]
+    assert tables.summarize(tables.frame(rows)).sentence == "2 pass (2 features in 2 executions)."
+
+
 def test_the_summary_counts_the_users_own_tests():
     """A run of only the user's suites has results, and a crash there is news too."""
     mine = {"suite": "mine", "feature": ""}
