@@ -103,18 +103,10 @@ ROW_FIELDS = tuple(field.name for field in fields(Row))
 
 def write_rows(rows: Iterable[Row], path: Path) -> None:
     """Write rows as Parquet."""
-    import pyarrow as pa  # noqa: PLC0415  200 ms that `list` and `plan` do not need
-    import pyarrow.json as pj  # noqa: PLC0415
+    import pyarrow.json as pj  # noqa: PLC0415  200 ms that `list` and `plan` do not need
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    kinds = {
-        "int": pa.int64(),
-        "str": pa.string(),
-        "float | None": pa.float64(),
-        "int | None": pa.int64(),
-        "tuple[float, ...]": pa.list_(pa.float64()),
-    }
-    schema = pa.schema([(f.name, kinds[_annotation(f.type)]) for f in fields(Row)])
+    schema = arrow_schema()
     # through JSON: `from_pylist` would import pandas, half a second in every run
     lines = "\n".join(json.dumps(asdict(row)) for row in rows).encode()
     table = (
@@ -127,6 +119,20 @@ def write_rows(rows: Iterable[Row], path: Path) -> None:
         else schema.empty_table()
     )
     pq.write_table(table, path, compression="zstd")
+
+
+def arrow_schema() -> Any:  # noqa: ANN401  pyarrow has no types
+    """The columns of the long table as an Arrow schema."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    kinds = {
+        "int": pa.int64(),
+        "str": pa.string(),
+        "float | None": pa.float64(),
+        "int | None": pa.int64(),
+        "tuple[float, ...]": pa.list_(pa.float64()),
+    }
+    return pa.schema([(f.name, kinds[_annotation(f.type)]) for f in fields(Row)])
 
 
 def _annotation(kind: object) -> str:

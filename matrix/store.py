@@ -9,6 +9,7 @@ runs/…/run.json                                             written last
 import datetime
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -147,6 +148,12 @@ def _entry(data: object) -> Entry | None:
         return None
 
 
+def bundles_in(folder: Path) -> list[Path]:
+    """The folders of runs below a folder of runs, oldest first."""
+    names = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in names if path.is_dir() and not path.name.startswith(".")]
+
+
 def _load(path: Path) -> Any:  # noqa: ANN401  JSON
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -192,13 +199,17 @@ class Store:
 
     def runs(self) -> list[RunInfo]:
         """All runs, oldest first; a finished run is read from its run.json alone."""
-        local, tracked = (self._in(folder) for folder in self.folders)
-        found = {run.id: run for run in (*tracked, *local)}  # a published run is a local one's copy
+        return [self._run(path) for path in self.paths()]
+
+    def paths(self) -> list[Path]:
+        """The folders of all runs, oldest first; nothing in them is read."""
+        local, tracked = self.folders
+        # a published run is a local one's copy
+        found = {path.name: path for path in (*bundles_in(tracked), *bundles_in(local))}
         return [found[run_id] for run_id in sorted(found)]
 
     def _in(self, folder: Path) -> list[RunInfo]:
-        names = sorted(folder.iterdir()) if folder.is_dir() else []
-        return [self._run(p) for p in names if p.is_dir() and not p.name.startswith(".")]
+        return [self._run(path) for path in bundles_in(folder)]
 
     @staticmethod
     def _run(path: Path) -> RunInfo:
@@ -211,14 +222,15 @@ class Store:
         return RunInfo(path=path, id=path.name, finished=data is not None, entries=entries)
 
     def run(self, run_id: str) -> RunInfo:
-        """Find a run by id, or by `latest`; raises `InputError`."""
-        runs = self.runs()
-        if run_id == "latest" and runs:
-            return runs[-1]
-        for run in runs:
-            if run.id == run_id:
-                return run
-        known = ", ".join(run.id for run in runs[-5:]) or "none yet"
+        """Find a run by id, or by `latest`, `latest~1` (the one before); raises `InputError`."""
+        paths = self.paths()
+        back = re.fullmatch(r"latest(?:~([0-9]{1,6}))?", run_id)
+        if back and int(back[1] or 0) < len(paths):
+            return self._run(paths[-1 - int(back[1] or 0)])
+        for path in paths:
+            if path.name == run_id:
+                return self._run(path)
+        known = ", ".join(path.name for path in paths[-5:]) or "none yet"
         raise InputError(f"no run `{run_id}` in `{self.root}`", [f"newest runs: {known}"])
 
     def newest(self, *, published: bool = False) -> list[Entry]:

@@ -13,6 +13,7 @@ from matrix.cli.look import (
     render_command,
     schema_command,
 )
+from matrix.cli.readers import add_readers
 from matrix.cli.report import report_command
 from matrix.cli.run import run_command
 from matrix.cli.runners import runners_command
@@ -104,6 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--format", choices=("terminal", "markdown"), default="terminal")
     sub.add_argument("--out", type=Path, help="write README.md and CSV files to this folder too")
     sub.add_argument("--publish", metavar="RUN", help="promote a run to the tracked results")
+    add_readers(add)
     sub = add("render", render_command, [chosen], "print or write Dockerfiles or Compose files")
     sub.add_argument("--out", type=Path, help="write <cell id>.<kind> files to this folder")
     sub.add_argument("--classic", action="store_true", help="for engines without BuildKit")

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from matrix.reports.lines import workloads
+from matrix.reports.plain import inert
 from matrix.tables import Tables
 from matrix.tables.verdicts import NOT_MEASURED, kind_of
 
@@ -30,7 +31,7 @@ def write(tables: Tables, folder: Path) -> list[Path]:
     paths = []
     for name, table in made.items():
         path = folder / f"{name}.csv"
-        table.map(_inert).to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
+        table.map(inert).to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
         paths.append(path)
     return paths
 
@@ -89,9 +90,3 @@ def _where(tables: Tables, label: str) -> dict[str, Any]:
 
 def _head(names: str) -> list[str]:
     return [*names.split(), *_WHERE]
-
-
-def _inert(value: object) -> object:
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value

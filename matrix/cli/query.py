@@ -1,0 +1,62 @@
+"""`query`: SQL over the rows of all bundles."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from matrix import errors
+from matrix.cli.common import print_json
+from matrix.query import VIEWS, Database, opened
+from matrix.workspace import Workspace
+
+SHOWN = 1000
+
+
+@contextmanager
+def database(workspace: Workspace) -> Iterator[Database]:
+    """The rows of all runs here and of the published ones; raises `NothingToRun` without any."""
+    from matrix.longtable import long_table
+
+    table = long_table(workspace.store)
+    for complaint in table.complaints:
+        print(f"matrix: {complaint}", file=sys.stderr)
+    if not table.files:
+        message = f"no results in `{workspace.results}` yet; `python -m matrix run` makes some"
+        raise errors.NothingToRun(message)
+    with opened(table, workspace.stop) as found:
+        yield found
+
+
+def query_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
+    """Print what a SELECT gives: as a table, CSV or JSON."""
+    from matrix.reports import plain
+
+    if arguments.json and arguments.csv:
+        raise errors.InputError("`--csv` and `--json` are two formats", ["leave out one"])
+    if not arguments.sql:
+        return _print_views(arguments, workspace)
+    with database(workspace) as found:
+        answer = found.select(arguments.sql)
+    if arguments.json:
+        print_json(list(answer.records()))
+    elif arguments.csv:
+        print(plain.comma_separated(answer.columns, answer.lines), end="")
+    else:
+        print(plain.render(answer.columns, answer.lines[:SHOWN]), end="")
+        count = len(answer.lines)
+        more = f"; the first {SHOWN} are shown, `--csv` prints all" if count > SHOWN else ""
+        print(f"{count} line(s){more}", file=sys.stderr)
+    return errors.OK
+
+
+def _print_views(arguments: argparse.Namespace, workspace: Workspace) -> int:
+    """Without a statement: what there is to ask for."""
+    with database(workspace) as found:
+        columns = {view: found.columns(view) for view in VIEWS}
+    if arguments.json:
+        print_json(columns)
+        return errors.OK
+    for view, names in columns.items():
+        print(f"{view}: {', '.join(names)}")
+    return errors.OK

@@ -1,0 +1,16 @@
+"""Arguments of the commands that read what the bundles hold."""
+
+import argparse
+from collections.abc import Callable
+
+from matrix.cli.query import query_command
+
+Add = Callable[[str, object, list[argparse.ArgumentParser], str], argparse.ArgumentParser]
+
+
+def add_readers(add: Add) -> None:
+    """Add each command to the command line."""
+    sub = add("query", query_command, [], "ask the rows of all bundles in SQL")
+    sub.add_argument("sql", nargs="?", metavar="SELECT",
+                     help="one statement over the views; without it, their columns")  # fmt: skip
+    sub.add_argument("--csv", action="store_true", help="CSV, in full")

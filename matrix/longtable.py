@@ -1,0 +1,166 @@
+"""All rows of a store as one Parquet file per run: derived, and made again when asked for.
+
+A bundle has a file per suite, so that each is whole or absent; a year of nights is tens of
+thousands of files. Here the rows of a run are put together once. Bundles are untrusted: what cannot
+be read, is too large, or is of a newer schema is left out and told, every time.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from matrix.rows import SCHEMA, Row, arrow_schema
+from matrix.store import ROWS_FILE, RUN_FILE, Store, write_json
+
+FOLDER = "rows"
+MAX_ROWS = 2_000_000  # of one suite
+MAX_BYTES = 1 << 30  # of one suite, unpacked
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LongTable:
+    """Parquet files with all rows, oldest run first, and what was left out of them and why."""
+
+    files: tuple[Path, ...]
+    complaints: tuple[str, ...]
+
+
+def long_table(store: Store) -> LongTable:
+    """Put the rows of all runs together; only runs that are new or changed are read.
+
+    Raises `OSError` where `local/rows` cannot be written.
+    """
+    folder = store.local / FOLDER
+    files: list[Path] = []
+    complaints: list[str] = []
+    have = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    for run in store.paths():
+        name = f"{run.name}-{_fingerprint(run)}"
+        path, told = folder / f"{name}.parquet", folder / f"{name}.json"
+        if path.name not in have:
+            folder.mkdir(parents=True, exist_ok=True)
+            _put_together(run, path, told)
+            _forget(folder, {old for old in have if old.startswith(f"{run.name}-")})
+        if path.name not in have or told.name in have:
+            complaints += _told(told)
+        files.append(path)
+    return LongTable(files=tuple(files), complaints=tuple(complaints))
+
+
+def _forget(folder: Path, names: set[str]) -> None:
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _told(path: Path) -> list[str]:
+    try:
+        return [str(line) for line in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _parts(run: Path) -> list[Path]:
+    found = sorted(run.glob(f"cells/*/*/*/{ROWS_FILE}"))
+    return [path for path in found if not path.parent.name.startswith(".")]
+
+
+def _fingerprint(run: Path) -> str:
+    """What changes when the run does: one that came to its end never will."""
+    try:
+        marks = [(run / RUN_FILE).stat()]
+    except FileNotFoundError:
+        marks = [path.stat() for path in _parts(run)]
+    told = [SCHEMA, [f.name for f in fields(Row)], *((m.st_size, m.st_mtime_ns) for m in marks)]
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
+
+
+def _put_together(run: Path, path: Path, told: Path) -> None:
+    """Write the rows of a run, whole or not at all; and what was left out, where something was."""
+    import pyarrow as pa  # noqa: PLC0415  half a second that other commands do not need
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    complaints: list[str] = []
+    tables = [arrow_schema().empty_table(), *_tables(run, complaints)]
+    if complaints:
+        write_json(told, complaints)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(3)}.tmp")
+    try:
+        pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _tables(run: Path, complaints: list[str]) -> Iterator[Any]:
+    for path in _parts(run):
+        try:
+            yield read_table(path, run.name)
+        except (OSError, ValueError, TypeError, NotImplementedError) as error:  # Arrow's are these
+            why = " ".join(str(error).split())[:200]
+            complaints.append(f"{path} is left out: {why}")
+
+
+def read_table(path: Path, run: str) -> Any:  # noqa: ANN401  pyarrow has no types
+    """The rows of one suite as an Arrow table with exactly the columns of `Row`.
+
+    Raises `ValueError` (Arrow's own too) where it is damaged, too large, or of a newer schema, or
+    where its rows are of another run or place than the path says.
+    """
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    with pq.ParquetFile(path) as file:
+        about = file.metadata
+        size = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+        if about.num_rows > MAX_ROWS or size > MAX_BYTES:
+            message = f"{about.num_rows} rows of {size >> 20} MiB are more than a suite can leave"
+            raise ValueError(message)
+        names = [name for name in file.schema_arrow.names if name in Row.__dataclass_fields__]
+        table = file.read(columns=names, use_threads=False)  # a file is small
+    _check(table, names, {"run": run, **_place(path)})
+    return _conform(table)
+
+
+def _place(path: Path) -> dict[str, str]:
+    cell, execution, suite = path.parent.parts[-3:]
+    return {"cell": cell, "execution": execution, "suite": suite}
+
+
+def _check(table: Any, names: Sequence[str], place: dict[str, str]) -> None:  # noqa: ANN401
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    missing = [f.name for f in fields(Row) if f.default is MISSING and f.name not in names]
+    if missing:
+        message = f"it lacks the column(s) {', '.join(missing)}"
+        raise ValueError(message)
+    newest = (pc.max(table["schema"]).as_py() if "schema" in names else 0) or 0
+    if newest > SCHEMA:
+        message = f"it is of schema {newest}, this version reads {SCHEMA}: update torch-matrix"
+        raise ValueError(message)
+    for name, wanted in place.items():
+        values = pc.unique(table[name]).to_pylist() if name in names else []
+        if others := [value for value in values if value != wanted]:
+            message = f"its rows are of {name} {ascii(others[0])[:80]}, its folder of `{wanted}`"
+            raise ValueError(message)
+
+
+def _conform(table: Any) -> Any:  # noqa: ANN401
+    """The same rows with all columns of `Row`, in its order and types."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    schema = arrow_schema()
+    columns = []
+    for column, kind in zip(fields(Row), schema, strict=True):
+        default = "" if column.default is MISSING else column.default
+        if column.name not in table.column_names:
+            value = list(default) if isinstance(default, tuple) else default
+            columns.append(pa.array([value] * table.num_rows, kind.type))
+            continue
+        values = table[column.name]
+        values = values if values.type == kind.type else values.cast(kind.type)
+        empty = values.null_count and isinstance(default, str | int)
+        columns.append(values.fill_null(default) if empty else values)
+    return pa.Table.from_arrays(columns, schema=schema)

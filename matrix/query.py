@@ -1,0 +1,144 @@
+"""SQL over the rows of all bundles, with DuckDB: it reads those, and nothing else there is.
+
+Bundles and the statement are untrusted: one SELECT, no files, no extensions, no settings.
+"""
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from matrix.errors import InputError
+from matrix.longtable import LongTable
+from matrix.process import Stopped
+from matrix.rows import BAD
+from matrix.verdicts import ACCEPTED, LOUDNESS, rank
+
+if TYPE_CHECKING:
+    import duckdb
+
+VIEWS = ("rows", "features", "newest", "metrics", "executions", "runs")
+MEMORY = "768MB"
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",
+    "memory_limit": MEMORY,
+    "temp_directory": "",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What a SELECT gives: names of columns, and lines of plain values in their order."""
+
+    columns: tuple[str, ...]
+    lines: tuple[tuple[Any, ...], ...]
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The lines by column."""
+        return (dict(zip(self.columns, line, strict=True)) for line in self.lines)
+
+
+class Database:
+    """The views over one long table; made by `opened`."""
+
+    def __init__(self, connection: "duckdb.DuckDBPyConnection") -> None:
+        self._connection = connection
+
+    def select(self, sql: str, values: Sequence[object] = ()) -> Answer:
+        """Answer one SELECT; raises `InputError` in one line that names the columns there are."""
+        import duckdb  # noqa: PLC0415  as in `opened`
+
+        try:
+            statements = duckdb.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                problem = "it reads: one SELECT and nothing else"
+                raise InputError(f"`{_short(sql)}` is no query:", [problem])
+            done = self._connection.execute(statements[0], list(values))
+            columns = tuple(str(column[0]) for column in done.description or ())
+            return Answer(columns=columns, lines=tuple(done.fetchall()))
+        except duckdb.InterruptException as error:
+            raise Stopped from error
+        except duckdb.Error as error:
+            first = str(error).partition("\n")[0].partition("Error: ")[2] or str(error)
+            raise InputError(f"`{_short(sql)}`: {first}", [self._there_is(sql)]) from error
+
+    def _there_is(self, sql: str) -> str:
+        """The columns of the views that a statement names, else the views."""
+        named = [view for view in VIEWS if re.search(rf"\b{view}\b", sql, re.IGNORECASE)]
+        if not named:
+            return f"there are the views {', '.join(VIEWS)}"
+        return "; ".join(f"`{view}` has {', '.join(self.columns(view))}" for view in named)
+
+    def columns(self, view: str) -> list[str]:
+        """The columns of one of `VIEWS`."""
+        return [str(line[0]) for line in self._connection.execute(f"DESCRIBE {view}").fetchall()]
+
+
+@contextmanager
+def opened(table: LongTable, stop: threading.Event) -> Iterator[Database]:
+    """A database in memory over these files; `stop` ends what it is busy with."""
+    import duckdb  # noqa: PLC0415  a fifth of a second that other commands do not need
+
+    with duckdb.connect(":memory:", config=_SETTINGS) as connection:
+        names = ", ".join(_quoted(str(path)) for path in table.files)
+        connection.execute(f"CREATE VIEW rows AS SELECT * FROM read_parquet([{names}])")  # noqa: S608  quoted
+        for statement in _macros():
+            connection.execute(statement)
+        connection.execute((files(__package__) / "views.sql").read_text(encoding="utf-8"))
+        # the views are read later, so their files stay allowed, and a SELECT writes none
+        connection.execute(f"SET allowed_paths = [{names}]")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        done = threading.Event()
+        guard = threading.Thread(target=_interrupt, args=(connection, stop, done), daemon=True)
+        guard.start()
+        try:
+            yield Database(connection)
+        finally:
+            done.set()
+            guard.join()
+
+
+def _interrupt(
+    connection: "duckdb.DuckDBPyConnection", stop: threading.Event, done: threading.Event
+) -> None:
+    while not done.wait(0.05):
+        if stop.is_set():
+            connection.interrupt()
+
+
+def _macros() -> Iterator[str]:
+    """The words of `verdicts` for SQL."""
+    words = sorted([*LOUDNESS, *(word + ACCEPTED for word in LOUDNESS)], key=rank)
+    ranks = ", ".join(map(_quoted, words))
+    bad = ", ".join(map(_quoted, sorted(BAD)))
+    accepted = _quoted(ACCEPTED)
+    yield (
+        "CREATE MACRO verdict_of(verdict, waiver) AS "
+        f"CASE WHEN waiver <> '' THEN verdict || {accepted} ELSE verdict END"
+    )
+    yield (
+        "CREATE MACRO loudness(verdict, waiver) AS coalesce("
+        f"list_position([{ranks}], verdict_of(verdict, waiver)), "
+        f"list_position([{ranks}], 'fail'))"
+    )
+    # `2.10.0` after `2.9.1`
+    yield (
+        "CREATE MACRO release(torch) AS list_transform("
+        "regexp_extract_all(torch, '[0-9]+'), lambda n: try_cast(n AS BIGINT))"
+    )
+    yield f"CREATE MACRO is_bad(verdict) AS verdict IN ({bad})"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _short(sql: str) -> str:
+    line = " ".join(sql.split())
+    return line if len(line) <= 100 else f"{line[:97]}…"  # noqa: PLR2004

@@ -1,0 +1,231 @@
+"""SQL over bundles: what it answers, what it refuses, what damaged bundles cost."""
+
+import json
+import threading
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from stores import feature, keep, row
+
+from matrix import longtable
+from matrix.errors import InputError
+from matrix.longtable import long_table
+from matrix.process import Stopped
+from matrix.query import VIEWS, opened
+from matrix.store import Store
+
+
+@pytest.fixture
+def results(tmp_path):
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def ask(results):
+    def select(sql):
+        with opened(long_table(Store(results)), threading.Event()) as database:
+            return database.select(sql)
+
+    return select
+
+
+def rows_file(results, run):
+    [path] = (results / "local" / "runs" / run).glob("cells/*/*/*/rows.parquet")
+    return path
+
+
+def test_a_feature_has_the_loudest_verdict_of_its_tests(results, ask):
+    keep(
+        results,
+        feature("a"),
+        feature("a", "fail", test="test_a.py::two", reason="boom"),
+        feature("b", "fail", waiver="accepted"),
+    )
+    answer = ask("select feature, verdict, reason, tests from features order by feature")
+    assert answer.columns == ("feature", "verdict", "reason", "tests")
+    assert answer.lines == (("a", "fail", "boom", 2), ("b", "fail waived", "", 1))
+
+
+def test_a_verdict_that_nobody_knows_is_as_loud_as_a_failure(results, ask):
+    keep(results, feature("a"), feature("a", "splendid", test="test_a.py::two"))
+    assert ask("select verdict from features").lines == (("splendid",),)
+
+
+def test_the_newest_result_of_a_place_is_of_its_last_run(results, ask):
+    keep(results, feature("a", "fail"), night=2)
+    keep(results, feature("a"), feature("old"), night=1)
+    answer = ask("select feature, verdict from newest order by feature")
+    assert answer.lines == (("a", "fail"), ("old", "pass"))
+
+
+def test_releases_sort_as_numbers(results, ask):
+    keep(results, *(feature("a", torch=torch) for torch in ("2.10.0", "2.9.1", "2.2.2")))
+    answer = ask("select torch from newest order by release(torch)")
+    assert answer.lines == (("2.2.2",), ("2.9.1",), ("2.10.0",))
+
+
+def test_runs_executions_and_metrics(results, ask):
+    measured = {"test": "t", "workload": "gemm", "suite": "throughput"}
+    keep(
+        results,
+        feature("a", "wrong"),
+        row(torch="2.7.0", verdict="uninstallable", reason="no wheel"),
+        row(**measured, verdict="pass"),
+        row(**measured, metric="time", unit="s", samples=(1.0, 2.0, 3.0), median=2.0),
+    )
+    assert ask("select cells, executions, tests, passed, bad from runs").lines == ((2, 3, 2, 1, 1),)
+    broken = ask("select torch, verdict, reason from executions where verdict <> ''")
+    assert broken.lines == (("2.7.0", "uninstallable", "no wheel"),)
+    assert ask("select workload, median, samples from metrics").lines == (("gemm", 2.0, 3),)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        pytest.param("select * from read_text('{secret}')", id="read"),
+        pytest.param("select * from read_csv('{secret}')", id="csv"),
+        pytest.param("select * from '{secret}'", id="by-name"),
+        pytest.param("select * from glob('/*')", id="glob"),
+        pytest.param("copy (select 1) to '{secret}.out'", id="write"),
+        pytest.param("attach '{secret}.db'", id="attach"),
+        pytest.param("install httpfs", id="extension"),
+        pytest.param("set enable_external_access = true", id="setting"),
+        pytest.param("create table t as select 1", id="table"),
+        pytest.param("select 1; select 2", id="two-statements"),
+        pytest.param("select * from query('copy (select 1) to ''{secret}.out''')", id="nested"),
+        pytest.param("pragma database_list", id="pragma"),
+        pytest.param("", id="nothing"),
+        pytest.param("selec", id="no-sql"),
+    ],
+)
+def test_a_statement_reaches_the_bundles_and_nothing_else(results, ask, tmp_path, sql):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("secret")
+    keep(results, feature("a"))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(InputError):
+        ask(sql.format(secret=secret))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_not_even_the_files_of_the_rows_can_be_written(results, ask):
+    keep(results, feature("a"))
+    [path] = long_table(Store(results)).files
+    with pytest.raises(InputError):
+        ask(f"copy (select 1) to '{path}'")
+    assert ask("select count(*) from rows").lines == ((1,),)
+
+
+def test_a_mistake_names_the_columns_there_are(results, ask):
+    keep(results, feature("a"))
+    with pytest.raises(InputError) as caught:
+        ask("select cell, vedict from runs")
+    assert str(caught.value) == (
+        '`select cell, vedict from runs`: Referenced column "cell" not found in FROM clause!\n'
+        "  - `runs` has run, first, last, cells, executions, tests, passed, bad"
+    )
+    with pytest.raises(InputError) as caught:
+        ask("select 1 from row")
+    assert str(caught.value).splitlines()[1] == f"  - there are the views {', '.join(VIEWS)}"
+
+
+def test_a_stopped_query_ends(results):
+    keep(results, feature("a"))
+    stop = threading.Event()
+    with opened(long_table(Store(results)), stop) as database:
+        threading.Timer(0.1, stop.set).start()
+        with pytest.raises(Stopped):
+            database.select("select count(*) from range(10000000000) a, range(10000000000) b")
+
+
+def newer(path):
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("schema")
+    pq.write_table(table.set_column(place, "schema", pa.array([2] * table.num_rows)), path)
+
+
+def foreign(path):
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("run")
+    pq.write_table(table.set_column(place, "run", pa.array(["other"] * table.num_rows)), path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        pytest.param(lambda path: path.write_bytes(path.read_bytes()[:-20]), "Parquet", id="cut"),
+        pytest.param(lambda path: path.write_bytes(b""), "Parquet", id="empty"),
+        pytest.param(newer, "it is of schema 2, this version reads 1: update", id="newer"),
+        pytest.param(foreign, "its rows are of run 'other', its folder of", id="of-another-run"),
+        pytest.param(
+            lambda path: pq.write_table(pa.table({"cell": ["c"]}), path),
+            "it lacks the column(s) torch, variant", id="columns",
+        ),
+    ],
+)  # fmt: skip
+def test_a_damaged_bundle_is_told_every_time_and_costs_only_itself(
+    results, ask, damage, why, tmp_path
+):
+    keep(results, feature("whole"))
+    broken = keep(results, feature("broken"), night=2)
+    damage(rows_file(results, broken))
+    assert ask("select feature from features").lines == (("whole",),)
+    for _ in range(2):
+        [complaint] = long_table(Store(results)).complaints
+        assert f"{rows_file(results, broken)} is left out: " in complaint
+        assert why in complaint
+
+
+def test_a_suite_larger_than_any_is_left_out(results, monkeypatch):
+    monkeypatch.setattr(longtable, "MAX_ROWS", 1)
+    keep(results, feature("a"), feature("b"))
+    [complaint] = long_table(Store(results)).complaints
+    assert "2 rows of 0 MiB are more than a suite can leave" in complaint
+
+
+def test_rows_of_an_older_version_have_today_s_defaults(results, ask):
+    run = keep(results, feature("a"))
+    path = rows_file(results, run)
+    pq.write_table(pq.read_table(path).drop_columns(["waiver", "samples", "peak_rss"]), path)
+    assert ask("select waiver, samples, peak_rss from rows").lines == (("", [], None),)
+
+
+def test_only_what_changed_is_read_again(results, monkeypatch):
+    """A run that came to its end never changes; an interrupted one may be gone or have more."""
+    keep(results, feature("a"))
+    unfinished = keep(results, feature("b"), night=2, finish=False)
+    first = long_table(Store(results)).files
+    read = []
+    inner = longtable.read_table
+    monkeypatch.setattr(longtable, "read_table", lambda *a: read.append(a[1]) or inner(*a))
+    assert long_table(Store(results)).files == first
+    assert read == []
+    keep_more = results / "local" / "runs" / unfinished
+    (keep_more / "run.json").write_text("{}")
+    second = long_table(Store(results)).files
+    assert read == [unfinished]
+    assert second[0] == first[0]
+    assert not first[1].exists()
+
+
+def test_the_command_prints_a_table_csv_or_json(results, run_cli, matrix_file):
+    matrix_file("")
+    keep(results, feature("a", reason="=1+1"), feature("b", reason="\x1b[31mred\n"))
+    sql = "select feature, tests, reason from features order by feature"
+    assert run_cli("query", sql).out == (
+        "feature  tests  reason\na            1  =1+1\nb            1  red\n"
+    )
+    assert run_cli("query", sql, "--csv").out == ("feature,tests,reason\na,1,'=1+1\nb,1,red\n")
+    assert json.loads(run_cli("query", sql, "--json").out)[0] == {
+        "feature": "a", "tests": 1, "reason": "=1+1",
+    }  # fmt: skip
+    assert run_cli("query").out.startswith("rows: schema, run, time, cell, ")
+    assert run_cli("query", sql, "--csv", "--json").code == 2
+    wrong = run_cli("query", "select x from rows")
+    assert (wrong.code, wrong.out) == (2, "")
+
+
+def test_without_results_there_is_nothing_to_ask(run_cli, matrix_file):
+    matrix_file("")
+    assert run_cli("query", "select 1").code == 3
