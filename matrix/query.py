@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from matrix.errors import InputError
 from matrix.longtable import LongTable
 from matrix.process import Stopped
-from matrix.rows import BAD
-from matrix.verdicts import ACCEPTED, LOUDNESS, rank
+from matrix.rows import BAD, NOT_EVIDENCE
+from matrix.verdicts import ACCEPTED, FLAKY, LOUDNESS, rank
 
 if TYPE_CHECKING:
     import duckdb
@@ -123,10 +123,16 @@ def _macros() -> Iterator[str]:
         f"CASE WHEN waiver <> '' THEN verdict || {accepted} ELSE verdict END"
     )
     yield (
-        "CREATE MACRO loudness(verdict, waiver) AS coalesce("
-        f"list_position([{ranks}], verdict_of(verdict, waiver)), "
+        f"CREATE MACRO loudness(verdict) AS coalesce(list_position([{ranks}], verdict), "
         f"list_position([{ranks}], 'fail'))"
     )
+    yield (
+        "CREATE MACRO by_chance(verdict, verdicts, was_wrong, recipe) AS CASE "
+        f"WHEN verdicts < 2 OR recipe = '' OR verdict = 'skip' OR ends_with(verdict, {accepted}) "
+        f"THEN verdict WHEN was_wrong THEN 'wrong' ELSE {_quoted(FLAKY)} END"
+    )
+    silent = ", ".join(map(_quoted, sorted(NOT_EVIDENCE)))
+    yield f"CREATE MACRO is_evidence(verdict) AS verdict NOT IN ({silent})"
     # `2.10.0` after `2.9.1`
     yield (
         "CREATE MACRO release(torch) AS list_transform("

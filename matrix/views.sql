@@ -4,19 +4,48 @@
 CREATE VIEW features AS
 SELECT run, min(time) AS time, cell, torch, variant, accelerator, python, companions, execution,
     backend, provision, max(runner) AS runner, device_model, max(driver) AS driver, suite, feature,
-    max(title) AS title, arg_min(verdict_of(verdict, waiver), loudness(verdict, waiver)) AS verdict,
-    arg_min(reason, loudness(verdict, waiver)) AS reason, count(*) AS tests,
-    max(recipe) AS recipe, max(evidence) AS evidence
+    max(title) AS title, arg_min(verdict_of(verdict, waiver), loudness(verdict_of(verdict, waiver)))
+    AS verdict, arg_min(reason, loudness(verdict_of(verdict, waiver))) AS reason,
+    count(*) AS tests, max(recipe) AS recipe, max(evidence) AS evidence
 FROM rows WHERE feature <> '' AND metric = '' AND verdict <> ''
 GROUP BY run, cell, torch, variant, accelerator, python, companions, execution, backend, provision,
     device_model, suite, feature;
 
--- Of each feature in each place what the last run that had it says.
+-- A feature in each place, by the newest evidence on each of its tests. Two outcomes of one recipe
+-- are `flaky`, or `wrong` where one of them is. `first_passed` and `last_passed` are of all tests.
 CREATE VIEW newest AS
-SELECT * FROM features
-QUALIFY row_number() OVER (
-    PARTITION BY cell, execution, device_model, provision, suite, feature ORDER BY time DESC, run DESC
-) = 1;
+WITH recipes AS (
+    SELECT cell, torch, variant, accelerator, python, companions, execution, backend, provision,
+        device_model, suite, feature, test, recipe, max(title) AS title, max(driver) AS driver,
+        max(time || ' ' || run) AS stamp, arg_max(run, time || ' ' || run) AS run, max(time) AS time,
+        arg_max(verdict_of(verdict, waiver), time || ' ' || run) AS verdict,
+        arg_max(reason, time || ' ' || run) AS reason,
+        count(DISTINCT verdict) FILTER (verdict <> 'skip') AS verdicts,
+        bool_or(verdict = 'wrong') AS was_wrong, count(DISTINCT run) AS runs,
+        min(time) FILTER (verdict = 'pass') AS first_passed,
+        max(time) FILTER (verdict = 'pass') AS last_passed
+    FROM rows
+    WHERE feature <> '' AND metric = '' AND verdict <> '' AND is_evidence(verdict)
+    GROUP BY cell, torch, variant, accelerator, python, companions, execution, backend, provision,
+        device_model, suite, feature, test, recipe
+), tests AS (
+    SELECT cell, torch, variant, accelerator, python, companions, execution, backend, provision,
+        device_model, suite, feature, test, max(title) AS title, arg_max(driver, stamp) AS driver,
+        arg_max(run, stamp) AS run, max(time) AS time, arg_max(reason, stamp) AS reason,
+        arg_max(by_chance(verdict, verdicts, was_wrong, recipe), stamp) AS verdict,
+        sum(runs) AS runs, min(first_passed) AS first_passed, max(last_passed) AS last_passed
+    FROM recipes
+    GROUP BY cell, torch, variant, accelerator, python, companions, execution, backend, provision,
+        device_model, suite, feature, test
+)
+SELECT max(run) AS run, max(time) AS time, cell, torch, variant, accelerator, python, companions,
+    execution, backend, provision, device_model, max(driver) AS driver, suite, feature,
+    max(title) AS title, arg_min(verdict, loudness(verdict)) AS verdict,
+    arg_min(reason, loudness(verdict)) AS reason, count(*) AS tests, max(runs)::BIGINT AS runs,
+    max(first_passed) AS first_passed, min(last_passed) AS last_passed
+FROM tests
+GROUP BY cell, torch, variant, accelerator, python, companions, execution, backend, provision,
+    device_model, suite, feature;
 
 -- A number: median and interquartile range of its samples, in `unit`.
 CREATE VIEW metrics AS
@@ -27,7 +56,7 @@ FROM rows WHERE metric <> '';
 
 -- A suite of a cell in one run; what got no further has a `verdict` and a `reason`.
 CREATE VIEW executions AS
-SELECT run, min(time) AS time, cell, torch, variant, python, companions, execution, provision,
+SELECT run, min(time) AS time, cell, torch, variant, python, companions, execution, backend, provision,
     max(device_model) AS device_model, max(driver) AS driver, suite,
     max(CASE WHEN test = '' AND metric = '' THEN verdict ELSE '' END) AS verdict,
     max(CASE WHEN test = '' AND metric = '' THEN reason ELSE '' END) AS reason,
@@ -35,7 +64,7 @@ SELECT run, min(time) AS time, cell, torch, variant, python, companions, executi
     count(*) FILTER (test <> '' AND verdict = 'pass') AS passed,
     count(*) FILTER (test <> '' AND waiver = '' AND is_bad(verdict)) AS bad
 FROM rows
-GROUP BY run, cell, torch, variant, python, companions, execution, provision, suite;
+GROUP BY run, cell, torch, variant, python, companions, execution, backend, provision, suite;
 
 CREATE VIEW runs AS
 SELECT run, min(time) AS first, max(time) AS last, count(DISTINCT cell) AS cells,

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 
+from matrix.cli.history import history_command
 from matrix.cli.query import query_command
 
 Add = Callable[[str, object, list[argparse.ArgumentParser], str], argparse.ArgumentParser]
@@ -10,6 +11,9 @@ Add = Callable[[str, object, list[argparse.ArgumentParser], str], argparse.Argum
 
 def add_readers(add: Add) -> None:
     """Add each command to the command line."""
+    text = "say since when a feature passes and where it broke, or what a workload's numbers did"
+    sub = add("history", history_command, [], text)
+    sub.add_argument("name", metavar="FEATURE", help="a feature, or a workload")
     sub = add("query", query_command, [], "ask the rows of all bundles in SQL")
     sub.add_argument("sql", nargs="?", metavar="SELECT",
                      help="one statement over the views; without it, their columns")  # fmt: skip

@@ -53,10 +53,26 @@ def test_a_verdict_that_nobody_knows_is_as_loud_as_a_failure(results, ask):
 
 
 def test_the_newest_result_of_a_place_is_of_its_last_run(results, ask):
-    keep(results, feature("a", "fail"), night=2)
+    keep(results, feature("a", "fail", recipe="new"), night=2)
     keep(results, feature("a"), feature("old"), night=1)
-    answer = ask("select feature, verdict from newest order by feature")
-    assert answer.lines == (("a", "fail"), ("old", "pass"))
+    answer = ask("select feature, verdict, runs from newest order by feature")
+    assert answer.lines == (("a", "fail", 2), ("old", "pass", 1))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "shown"),
+    [
+        pytest.param({"verdict": "fail"}, {"verdict": "pass"}, "flaky", id="one-recipe"),
+        pytest.param({"verdict": "wrong"}, {"verdict": "pass"}, "wrong", id="wrong-numbers"),
+        pytest.param({"verdict": "skip"}, {"verdict": "pass"}, "pass", id="a-skip-says-nothing"),
+        pytest.param({"verdict": "fail", "recipe": "old"}, {}, "pass", id="another-recipe"),
+        pytest.param({}, {"verdict": "not-run"}, "pass", id="not-run-is-no-evidence"),
+    ],
+)
+def test_two_outcomes_of_one_recipe_are_flaky(results, ask, before, now, shown):
+    keep(results, feature("a", **before))
+    keep(results, feature("a", **now), night=2)
+    assert ask("select verdict from newest").lines == ((shown,),)
 
 
 def test_releases_sort_as_numbers(results, ask):
