@@ -24,6 +24,8 @@ RUN_FILE = "run.json"
 PLAN_FILE = "plan.json"
 ENTRY_FILE = "execution.json"
 ROWS_FILE = "rows.parquet"
+RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
+_FOLDER = re.compile(r"[^/\\\0.][^/\\\0]*")
 SCHEMA = 1
 
 
@@ -143,9 +145,11 @@ def _entry(data: object) -> Entry | None:
     if not all(isinstance(value, _KINDS.get(name, str)) for name, value in known.items()):
         return None
     try:
-        return Entry(**{**known, "complaints": tuple(known.get("complaints", ()))})
+        entry = Entry(**{**known, "complaints": tuple(known.get("complaints", ()))})
     except TypeError:
         return None
+    # they are names of folders; a bundle may be a stranger's
+    return entry if all(map(_FOLDER.fullmatch, (entry.run, *entry.key))) else None
 
 
 def bundles_in(folder: Path) -> list[Path]:
@@ -177,6 +181,33 @@ class RunInfo:
     entries: tuple[Entry, ...]
 
 
+def newest_of(runs: Iterable[RunInfo]) -> list[Entry]:
+    """The newest evidence in these runs, oldest first, as `Store.newest` says."""
+    found: dict[tuple[str, str, str], dict[str, Entry]] = {}
+    for run in runs:
+        for entry in run.entries:
+            models = found.setdefault(entry.key, {})
+            if not entry.is_evidence and any(e.is_evidence for e in models.values()):
+                continue
+            if entry.device_model:
+                models.pop("", None)
+            else:
+                models.clear()
+            models[entry.device_model] = entry
+    return [entry for models in found.values() for entry in models.values()]
+
+
+def read_run(path: Path) -> RunInfo:
+    """Read the folder of one run."""
+    data = _load(path / RUN_FILE)
+    listed = data.get("executions") if isinstance(data, dict) else None
+    if isinstance(listed, list):
+        entries = tuple(e for e in map(_entry, listed) if e)
+    else:
+        entries = tuple(_scan(path))
+    return RunInfo(path=path, id=path.name, finished=data is not None, entries=entries)
+
+
 class Store:
     """Runs under one results folder: `local/runs` first, then the published `runs`."""
 
@@ -199,7 +230,7 @@ class Store:
 
     def runs(self) -> list[RunInfo]:
         """All runs, oldest first; a finished run is read from its run.json alone."""
-        return [self._run(path) for path in self.paths()]
+        return [read_run(path) for path in self.paths()]
 
     def paths(self) -> list[Path]:
         """The folders of all runs, oldest first; nothing in them is read."""
@@ -209,27 +240,17 @@ class Store:
         return [found[run_id] for run_id in sorted(found)]
 
     def _in(self, folder: Path) -> list[RunInfo]:
-        return [self._run(path) for path in bundles_in(folder)]
-
-    @staticmethod
-    def _run(path: Path) -> RunInfo:
-        data = _load(path / RUN_FILE)
-        listed = data.get("executions") if isinstance(data, dict) else None
-        if isinstance(listed, list):
-            entries = tuple(e for e in map(_entry, listed) if e)
-        else:
-            entries = tuple(_scan(path))
-        return RunInfo(path=path, id=path.name, finished=data is not None, entries=entries)
+        return [read_run(path) for path in bundles_in(folder)]
 
     def run(self, run_id: str) -> RunInfo:
         """Find a run by id, or by `latest`, `latest~1` (the one before); raises `InputError`."""
         paths = self.paths()
         back = re.fullmatch(r"latest(?:~([0-9]{1,6}))?", run_id)
         if back and int(back[1] or 0) < len(paths):
-            return self._run(paths[-1 - int(back[1] or 0)])
+            return read_run(paths[-1 - int(back[1] or 0)])
         for path in paths:
             if path.name == run_id:
-                return self._run(path)
+                return read_run(path)
         known = ", ".join(path.name for path in paths[-5:]) or "none yet"
         raise InputError(f"no run `{run_id}` in `{self.root}`", [f"newest runs: {known}"])
 
@@ -241,18 +262,7 @@ class Store:
         Of this machine's own runs: published ones may come from other hardware, so that they
         make nothing fresh here and are no baseline. `published` takes only those.
         """
-        found: dict[tuple[str, str, str], dict[str, Entry]] = {}
-        for run in self._in(self.folders[published]):
-            for entry in run.entries:
-                models = found.setdefault(entry.key, {})
-                if not entry.is_evidence and any(e.is_evidence for e in models.values()):
-                    continue
-                if entry.device_model:
-                    models.pop("", None)
-                else:
-                    models.clear()
-                models[entry.device_model] = entry
-        return [entry for models in found.values() for entry in models.values()]
+        return newest_of(self._in(self.folders[published]))
 
     def baselines(self) -> list[Entry]:
         """The newest entries in which tests ran, per place as in `newest`; oldest first.

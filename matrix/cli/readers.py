@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 
+from matrix.cli.diff import diff_command
 from matrix.cli.history import history_command
 from matrix.cli.query import query_command
 
@@ -14,6 +15,13 @@ def add_readers(add: Add) -> None:
     text = "say since when a feature passes and where it broke, or what a workload's numbers did"
     sub = add("history", history_command, [], text)
     sub.add_argument("name", metavar="FEATURE", help="a feature, or a workload")
+    sub = add("diff", diff_command, [], "say what changed from one run to another")
+    what = "a run id, `latest`, `latest~1`, the path of a bundle or of a folder of bundles"
+    sub.add_argument("before", nargs="?", default="latest~1", metavar="RUN", help=what)
+    sub.add_argument("now", nargs="?", default="latest", metavar="RUN", help="the same")
+    sub.add_argument("--markdown", action="store_true", help="for an issue or a step summary")
+    sub.add_argument("--fail-on", choices=("new", "any", "never"), default="new",
+                     help="which wrong results make the exit code 1")  # fmt: skip
     sub = add("query", query_command, [], "ask the rows of all bundles in SQL")
     sub.add_argument("sql", nargs="?", metavar="SELECT",
                      help="one statement over the views; without it, their columns")  # fmt: skip

@@ -101,7 +101,7 @@ def _nothing_to_do(arguments: argparse.Namespace, plan: "Plan") -> int:
 def _exit_code(fail_on: str, result: "RunResult", plan: "Plan") -> int:
     if result.interrupted:
         return errors.INTERRUPTED
-    if fail_on == "new" and any(_is_new(finding) for finding in result.findings):
+    if fail_on == "new" and any(is_new(finding) for finding in result.findings):
         return errors.NEW_WRONG
     counts = [e.counts for e in result.run.entries] + [f.entry.counts for f in plan.fresh]
     if fail_on == "any" and any(map(is_bad, counts)):
@@ -111,7 +111,7 @@ def _exit_code(fail_on: str, result: "RunResult", plan: "Plan") -> int:
     return errors.OK
 
 
-def _is_new(finding: "Finding") -> bool:
+def is_new(finding: "Finding") -> bool:
     """Whether it is wrong now and was not: also by chance, which is no excuse."""
     flaky = finding.change == "flaky" and finding.now in BAD and finding.before not in BAD
     return finding.change == "new" or flaky

@@ -1,0 +1,194 @@
+"""Two runs, or two stores, side by side: what is new, gone, changed, and no longer tested."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matrix import judge
+from matrix.errors import InputError
+from matrix.judge import Finding
+from matrix.longtable import read_table
+from matrix.rows import NOT_EVIDENCE, Row
+from matrix.store import (
+    PLAN_FILE,
+    ROWS_FILE,
+    RUN_ID,
+    Entry,
+    RunInfo,
+    Store,
+    bundles_in,
+    newest_of,
+    read_run,
+)
+
+Key = tuple[str, str, str, str]
+Place = tuple[str, str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Side:
+    """What is compared: a run, or the newest evidence of a folder of runs.
+
+    `excluded` maps combinations that were no cell to the reason; `fresh` are suites that a run
+    left out because nothing had changed since an earlier one.
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+    places: frozenset[Place]
+    excluded: Mapping[str, str]
+    fresh: frozenset[Place]
+    complaints: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Changed:
+    """A test that has another verdict, without being or having been wrong; "" where it is not."""
+
+    cell: str
+    execution: str
+    suite: str
+    test: str
+    before: str
+    now: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """What `now` has, beside `before`.
+
+    `findings` are the judge's; `changed` are all other tests whose verdict is another. `added` and
+    `left_out` are suites of executions on one side alone, the latter with the reason, as far as it
+    is known; `excluded` and `included` are combinations that are no cell any more, or are one now.
+    """
+
+    before: str
+    now: str
+    same: int
+    findings: tuple[Finding, ...]
+    changed: tuple[Changed, ...]
+    added: tuple[Place, ...]
+    left_out: Mapping[Place, str]
+    excluded: Mapping[str, str]
+    included: Mapping[str, str]
+
+
+def side(name: str, store: Store) -> Side:
+    """Read a run by id, `latest`, `latest~1` or path, or a folder of runs; raises `InputError`."""
+    path = Path(name)
+    if not path.is_dir():
+        return _of_runs(name, [store.run(name)])
+    path = path.resolve()
+    if RUN_ID.fullmatch(path.name):
+        return _of_runs(path.name, [read_run(path)])
+    folders = [f for f in bundles_in(path) if RUN_ID.fullmatch(f.name)] or Store(path).paths()
+    if not folders:
+        raise InputError(f"no run in `{name}`", ["name a bundle, or a folder of bundles"])
+    return _of_runs(name, [read_run(folder) for folder in folders])
+
+
+def _of_runs(name: str, runs: list[RunInfo]) -> Side:
+    paths = {run.id: run.path for run in runs}
+    entries = list(runs[0].entries) if len(runs) == 1 else newest_of(runs)
+    plan = _plan(runs[-1].path)
+    rows, complaints = _rows(entries, paths)
+    return Side(
+        name=name if len(runs) > 1 else runs[0].id,
+        rows=tuple(rows),
+        places=frozenset(entry.key for entry in entries),
+        excluded={
+            str(item.get("id", "")): str(item.get("reason", ""))
+            for item in _dicts(plan.get("excluded"))
+        },
+        fresh=frozenset(
+            (str(item.get("cell")), str(item.get("execution")), str(item.get("suite")))
+            for item in _dicts(plan.get("fresh"))
+        ),
+        complaints=tuple(complaints),
+    )
+
+
+def _plan(run: Path) -> Mapping[str, Any]:
+    try:
+        data = json.loads((run / PLAN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _rows(entries: Iterable[Entry], paths: Mapping[str, Path]) -> tuple[list[Row], list[str]]:
+    rows: list[Row] = []
+    complaints = []
+    for entry in sorted(entries, key=lambda entry: entry.run):
+        if entry.run not in paths:
+            complaints.append(f"{'/'.join(entry.key)} is left out: it says it is of `{entry.run}`")
+            continue
+        path = paths[entry.run] / "cells" / "/".join(entry.key) / ROWS_FILE
+        try:
+            items = read_table(path, entry.run).to_pylist()
+        except (OSError, ValueError, TypeError, NotImplementedError) as error:  # Arrow's are these
+            complaints.append(f"{path} is left out: {' '.join(str(error).split())[:200]}")
+            continue
+        rows += [Row(**{**item, "samples": tuple(item["samples"] or ())}) for item in items]
+    return rows, complaints
+
+
+def compare(before: Side, now: Side) -> Difference:
+    """What changed from one side to the other."""
+    findings = judge.compare(before.rows, now.rows)
+    found = {(f.cell, f.execution, f.suite, f.test) for f in findings}
+    old, new = _verdicts(before.rows), _verdicts(now.rows)
+    changed, same = [], 0
+    for key in old.keys() & new.keys() - found:
+        if old[key].verdict == new[key].verdict:
+            same += 1
+        else:
+            changed.append(_changed(key, old[key].verdict, new[key]))
+    order = sorted(changed, key=lambda c: (c.cell, c.execution, c.suite, c.test))
+    return Difference(
+        before=before.name,
+        now=now.name,
+        same=same,
+        findings=tuple(findings),
+        changed=tuple(order),
+        added=tuple(sorted(now.places - before.places)),
+        left_out={place: _why(place, now) for place in sorted(before.places - now.places)},
+        excluded={i: r for i, r in now.excluded.items() if i not in before.excluded},
+        included={i: r for i, r in before.excluded.items() if i not in now.excluded},
+    )
+
+
+def _verdicts(rows: Iterable[Row]) -> dict[Key, Row]:
+    return {
+        (row.cell, row.execution, row.suite, row.test): row
+        for row in rows
+        if row.verdict and row.verdict not in NOT_EVIDENCE
+    }
+
+
+def _changed(key: Key, before: str, now: Row) -> Changed:
+    cell, execution, suite, test = key
+    return Changed(
+        cell=cell,
+        execution=execution,
+        suite=suite,
+        test=test,
+        before=before,
+        now=now.verdict,
+        reason=now.reason,
+    )
+
+
+def _why(place: Place, now: Side) -> str:
+    """Why a suite of an execution is not on that side; "" where nobody says."""
+    if place in now.fresh:
+        return "fresh: nothing changed since an earlier run"
+    reason = now.excluded.get(place[0])
+    return f"excluded: {reason}" if reason else ""
