@@ -137,7 +137,7 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
 }
 
 
-def _entry(data: object) -> Entry | None:
+def read_entry(data: object) -> Entry | None:
     """Make an entry of parsed JSON; None where it is damaged or of another schema."""
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         return None
@@ -158,7 +158,8 @@ def bundles_in(folder: Path) -> list[Path]:
     return [path for path in names if path.is_dir() and not path.name.startswith(".")]
 
 
-def _load(path: Path) -> Any:  # noqa: ANN401  JSON
+def load_json(path: Path) -> Any:  # noqa: ANN401  JSON
+    """Parse a JSON file; None where it cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -167,7 +168,7 @@ def _load(path: Path) -> Any:  # noqa: ANN401  JSON
 
 def _scan(run: Path) -> Iterator[Entry]:
     for path in sorted(run.glob(f"cells/*/*/*/{ENTRY_FILE}")):
-        if not path.parent.name.startswith(".") and (entry := _entry(_load(path))):
+        if not path.parent.name.startswith(".") and (entry := read_entry(load_json(path))):
             yield entry
 
 
@@ -199,10 +200,10 @@ def newest_of(runs: Iterable[RunInfo]) -> list[Entry]:
 
 def read_run(path: Path) -> RunInfo:
     """Read the folder of one run."""
-    data = _load(path / RUN_FILE)
+    data = load_json(path / RUN_FILE)
     listed = data.get("executions") if isinstance(data, dict) else None
     if isinstance(listed, list):
-        entries = tuple(e for e in map(_entry, listed) if e)
+        entries = tuple(e for e in map(read_entry, listed) if e)
     else:
         entries = tuple(_scan(path))
     return RunInfo(path=path, id=path.name, finished=data is not None, entries=entries)
@@ -310,7 +311,7 @@ class Store:
 
     def publish(self, run: RunInfo) -> Path:
         """Copy a local run to the tracked ones; raises `InputError` for an unfinished run."""
-        done = run.finished and not _load(run.path / RUN_FILE).get("interrupted")
+        done = run.finished and not load_json(run.path / RUN_FILE).get("interrupted")
         if not done or not run.entries:
             problem = "publish a run that came to its end; `python -m matrix run` does the rest"
             raise InputError(f"run `{run.id}` is not whole", [problem])

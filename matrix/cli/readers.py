@@ -1,10 +1,12 @@
-"""Arguments of the commands that read what the bundles hold."""
+"""Arguments of the commands that read what the bundles hold, and that bring bundles together."""
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
 from matrix.cli.diff import diff_command
 from matrix.cli.history import history_command
+from matrix.cli.merge import merge_command
 from matrix.cli.query import query_command
 
 Add = Callable[[str, object, list[argparse.ArgumentParser], str], argparse.ArgumentParser]
@@ -22,6 +24,12 @@ def add_readers(add: Add) -> None:
     sub.add_argument("--markdown", action="store_true", help="for an issue or a step summary")
     sub.add_argument("--fail-on", choices=("new", "any", "never"), default="new",
                      help="which wrong results make the exit code 1")  # fmt: skip
+    sub = add("merge", merge_command, [], "take bundles of other machines in")
+    sub.add_argument("sources", nargs="+", metavar="SOURCE",
+                     help="a folder, a zip or tar archive, or an fsspec URL of one")  # fmt: skip
+    sub.add_argument(
+        "--into", type=Path, help="folder of runs (default: local/runs of the results)"
+    )
     sub = add("query", query_command, [], "ask the rows of all bundles in SQL")
     sub.add_argument("sql", nargs="?", metavar="SELECT",
                      help="one statement over the views; without it, their columns")  # fmt: skip

@@ -105,12 +105,17 @@ def _refusal(member: tarfile.TarInfo) -> str:
     """Why a member may not come in, or ""."""
     if not member.isreg() or member.issparse():
         return "it is no regular file"
-    name = PurePosixPath(member.name)
-    if name.is_absolute() or ".." in name.parts or not name.parts:
+    return name_refusal(member.name)
+
+
+def name_refusal(name: str) -> str:
+    """Why a file of this name may not come in, or ""."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
         return "its name leads elsewhere"
-    if not member.name.isprintable() or "\\" in member.name:
+    if not name.isprintable() or "\\" in name:
         return "its name has characters that no name needs"
-    if len(name.parts) > _DEPTH or any(len(os.fsencode(part)) > _NAME for part in name.parts):
+    if len(path.parts) > _DEPTH or any(len(os.fsencode(part)) > _NAME for part in path.parts):
         return "its name is too long"
     return ""
 

@@ -1,0 +1,154 @@
+"""Bundles from elsewhere: folders, archives and URLs as plain folders on this machine.
+
+Whoever packed them is a stranger: nothing leaves the folder it is unpacked to, links and devices
+are refused, and so is an archive that is cut short or larger than `CAPS`.
+"""
+
+import bz2
+import gzip
+import lzma
+import re
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import IO, Any
+
+from matrix.engines.archives import Caps, extract, name_refusal
+
+CAPS = Caps(file=256 << 20, total=4 << 30, files=500_000)
+_CHUNK = 1 << 20
+_OPENERS: tuple[tuple[bytes, Callable[..., Any]], ...] = (
+    (b"\x1f\x8b", gzip.open),
+    (b"BZh", bz2.open),
+    (b"\xfd7zXZ", lzma.open),
+)
+_UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError)
+
+
+class SourceRefused(Exception):  # noqa: N818  it carries the reason
+    """A source cannot be read, or holds what no bundle has; the message says which."""
+
+
+@contextmanager
+def folder_of(source: str, caps: Caps = CAPS) -> Iterator[Path]:
+    """A source as a folder: itself, or a temporary one that is gone afterwards.
+
+    Raises `SourceRefused`.
+    """
+    if "://" not in source and Path(source).is_dir():
+        yield Path(source)
+        return
+    with TemporaryDirectory(prefix="torch-matrix-merge-") as name:
+        unpacked = Path(name) / "unpacked"
+        unpacked.mkdir()
+        if "://" in source:
+            _fetch(source, unpacked, Path(name) / "archive", caps)
+        elif Path(source).is_file():
+            _unpack(Path(source), unpacked, caps)
+        else:
+            raise SourceRefused("there is no such file or folder")
+        yield unpacked
+
+
+def shown(source: str) -> str:
+    """A source without what may be a password in it."""
+    return re.sub(r"//[^/@\s]*@", "//…@", source)
+
+
+def _fetch(source: str, folder: Path, archive: Path, caps: Caps) -> None:
+    """Copy what lies at a URL, of any kind that fsspec knows."""
+    try:
+        is_folder = _download(source, folder, archive, caps)
+    except SourceRefused:
+        raise
+    except Exception as error:  # each kind of storage has errors of its own
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise SourceRefused(f"it cannot be fetched: {shown(why)}") from error
+    if not is_folder:
+        _unpack(archive, folder, caps)
+
+
+def _download(source: str, folder: Path, archive: Path, caps: Caps) -> bool:
+    """Copy a folder of files, or one file to `archive`; says whether it is a folder."""
+    import fsspec  # noqa: PLC0415  only where a URL is named
+
+    files, root = fsspec.core.url_to_fs(source)
+    if not files.isdir(root):
+        with files.open(root, "rb") as stream:
+            _copy(stream, archive, caps.total, shown(source))
+        return False
+    names = sorted(files.find(root))
+    if len(names) > caps.files:
+        raise SourceRefused(f"more than {caps.files} files")
+    left = caps.total
+    for name in names:
+        relative = name.removeprefix(root.rstrip("/") + "/")
+        if reason := name_refusal(relative):
+            raise SourceRefused(f"{ascii(relative)[:200]}: {reason}")
+        with files.open(name, "rb") as stream:
+            left -= _copy(stream, folder / relative, min(caps.file, left), relative)
+    return True
+
+
+def _unpack(archive: Path, folder: Path, caps: Caps) -> None:
+    if zipfile.is_zipfile(archive):
+        _unzip(archive, folder, caps)
+        return
+    got = extract(_chunks(archive), folder, caps)
+    if not got.files and "the archive is broken" in "".join(got.complaints):
+        raise SourceRefused("it is no zip or tar archive, or a broken one")
+    if got.complaints or not got.files:
+        raise SourceRefused("; ".join(got.complaints[:3]) or "no bundle in it")
+
+
+def _chunks(archive: Path) -> Iterator[bytes]:
+    """A tar, whatever it is compressed with."""
+    with archive.open("rb") as stream:
+        magic = stream.read(6)
+    open_it = next((opener for mark, opener in _OPENERS if magic.startswith(mark)), open)
+    try:
+        with open_it(archive, "rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                yield chunk
+    except _UNREADABLE as error:
+        raise tarfile.ReadError(str(error)) from error
+
+
+def _unzip(archive: Path, folder: Path, caps: Caps) -> None:
+    left = caps.total
+    try:
+        with zipfile.ZipFile(archive) as file:
+            members = [member for member in file.infolist() if not member.is_dir()]
+            if len(members) > caps.files:
+                raise SourceRefused(f"more than {caps.files} files")
+            for member in members:
+                name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
+                reason = name_refusal(name)
+                if kind not in {0, stat.S_IFREG}:
+                    reason = "it is no regular file"
+                if reason:
+                    raise SourceRefused(f"{ascii(name)[:200]}: {reason}")
+                path = folder / PurePosixPath(name)
+                with file.open(member) as stream:
+                    left -= _copy(stream, path, min(caps.file, left), name)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, *_UNREADABLE) as error:
+        why = " ".join(str(error).split())[:200]
+        raise SourceRefused(f"the archive is broken: {why}") from error
+
+
+def _copy(stream: IO[bytes], path: Path, cap: int, name: str) -> int:
+    """Copy to a new file; returns its bytes. Raises `SourceRefused` past the cap."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size = 0
+    with path.open("xb") as target:
+        while chunk := stream.read(_CHUNK):
+            size += len(chunk)
+            if size > cap:
+                raise SourceRefused(f"{ascii(name)[:200]} is larger than {cap >> 20} MiB")
+            target.write(chunk)
+    return size
