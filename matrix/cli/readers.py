@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from matrix.cli.claims import FORMATS, claims_command
 from matrix.cli.diff import diff_command
 from matrix.cli.history import history_command
 from matrix.cli.merge import merge_command
@@ -24,6 +25,15 @@ def add_readers(add: Add) -> None:
     sub.add_argument("--markdown", action="store_true", help="for an issue or a step summary")
     sub.add_argument("--fail-on", choices=("new", "any", "never"), default="new",
                      help="which wrong results make the exit code 1")  # fmt: skip
+    text = "say since which release features pass where, and when that was last verified"
+    sub = add("claims", claims_command, [], text)
+    sub.add_argument("--feature", action="append", default=[], help="only this one; repeatable")
+    sub.add_argument("--select", action="append", default=[], metavar="SELECTION",
+                     help="only of these cells, such as device==cuda; repeatable")  # fmt: skip
+    sub.add_argument("--format", choices=FORMATS, default="terminal",
+                     help="constraint: a line for pip; badge: JSON for shields.io")  # fmt: skip
+    sub.add_argument("--strict", action="store_true",
+                     help="a constraint that leaves out what is unknown")  # fmt: skip
     sub = add("merge", merge_command, [], "take bundles of other machines in")
     sub.add_argument("sources", nargs="+", metavar="SOURCE",
                      help="a folder, a zip or tar archive, or an fsspec URL of one")  # fmt: skip

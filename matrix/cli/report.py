@@ -38,7 +38,7 @@ def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
 
         scope.append(f"cells selected by {', '.join(map(code, arguments.select))}")
     chosen = any_of(arguments.select)
-    entries = [entry for entry in entries if chosen(_fields(entry))]
+    entries = [entry for entry in entries if chosen(fields_of(entry.cell, entry.execution))]
     if not entries:
         message = f"no results in `{workspace.results}` yet; `python -m matrix run` makes some"
         raise errors.NothingToRun(message)
@@ -52,18 +52,18 @@ def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     return errors.OK
 
 
-def _fields(entry: "Entry") -> Fields:
+def fields_of(cell: str, execution: str) -> Fields:
     """What selections see of a result, also of a cell that today's matrix file no longer has."""
-    torch, variant, python = parse_id(entry.cell) or ("", "", "")
-    package, version = parse_companion(entry.cell) or ("", "")
+    torch, variant, python = parse_id(cell) or ("", "", "")
+    package, version = parse_companion(cell) or ("", "")
     accelerator = accelerator_of(variant)
     return {
-        "id": entry.cell,
+        "id": cell,
         "torch": torch,
         "variant": variant,
         "accelerator": accelerator.NAME if accelerator else "",
         "python": python,
-        "device": entry.execution.rpartition("-")[2],
+        "device": execution.rpartition("-")[2],
         "companion": f"{package}=={version}" if package else "",
     }
 

@@ -1,0 +1,207 @@
+"""What may be said of a feature, from evidence alone: where it passes, and what is unknown.
+
+A claim is of one place, as a history is. It says nothing of a release that did not run there: those
+between two measured ones are its `gaps`, and newer ones are `ahead` of it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matrix.history import PASS, Place, Release, Track, order, places, tracks
+from matrix.query import Database
+
+SCHEMA = 1
+Chosen = Callable[[str, str], bool]
+"""(cell, execution) → whether it counts."""
+_NEWEST = """
+SELECT run, time, cell, torch, variant, python, companions, execution, backend, device_model,
+    provision, suite, feature, title, verdict, reason, '' AS recipe, driver, first_passed,
+    last_passed
+FROM newest ORDER BY feature, time, run
+"""
+# a cell that can no longer be made has no rows of features
+_FAILED = """
+SELECT run, time, cell, torch, variant, python, companions, execution, backend, device_model,
+    provision, suite, verdict, reason, '' AS recipe
+FROM executions WHERE verdict <> '' AND is_evidence(verdict)
+QUALIFY row_number() OVER (PARTITION BY cell, execution, suite ORDER BY time DESC, run DESC) = 1
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A feature in one place: its releases with evidence, oldest first, and those without.
+
+    It passes from `since` to `until`: the newest neighbours that all pass, "" where none does.
+    `variants` are the builds that passed; `first` and `last` are the days of the oldest and the
+    newest pass.
+    """
+
+    feature: str
+    title: str
+    place: Place
+    since: str
+    until: str
+    variants: tuple[str, ...]
+    first: str
+    last: str
+
+    @property
+    def measured(self) -> tuple[Release, ...]:
+        """Releases with evidence, oldest first."""
+        return tuple(release for release in self.place.releases if release.is_known)
+
+    @property
+    def newest(self) -> str:
+        """The newest release with evidence."""
+        return self.measured[-1].torch
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """Unknown releases between `since` and `until`."""
+        return tuple(
+            release.torch
+            for release in self.place.unknown
+            if self.since and order(self.since) < order(release.torch) < order(self.until)
+        )
+
+    @property
+    def ahead(self) -> tuple[str, ...]:
+        """Unknown releases newer than all measured ones."""
+        newest = order(self.newest)
+        return tuple(r.torch for r in self.place.unknown if order(r.torch) > newest)
+
+    @property
+    def specifier(self) -> str:
+        """The releases as a version specifier; open where the newest measured one passes."""
+        if not self.since:
+            return ""
+        return _range(self.since, "" if self.until == self.newest else self.until)
+
+    @property
+    def track(self) -> Track:
+        """An execution of it, which says where it ran."""
+        return self.measured[0].tracks[0]
+
+
+def _range(since: str, until: str) -> str:
+    return f">={since},<={until}" if until else f">={since}"
+
+
+def claims(
+    database: Database, chosen: Chosen = lambda _cell, _execution: True
+) -> tuple[Claim, ...]:
+    """All claims the evidence of the chosen executions allows, by feature and place."""
+
+    def lines(sql: str, by: str) -> dict[str, list[dict[str, Any]]]:
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for line in database.select(sql).records():
+            if chosen(line["cell"], line["execution"]):
+                groups.setdefault(line[by], []).append(line)
+        return groups
+
+    failed, groups = lines(_FAILED, "suite"), lines(_NEWEST, "feature")
+    found: list[Claim] = []
+    for feature, seen in groups.items():
+        title = next((line["title"] for line in reversed(seen) if line["title"]), feature)
+        lost = [line for suite in {x["suite"] for x in seen} for line in failed.get(suite, ())]
+        passed = {(x["cell"], x["execution"], x["device_model"], x["provision"]): x for x in seen}
+        known = (place for place in places(tracks([*seen, *lost])) if place.phases)
+        found += [_claim(feature, title, place, passed) for place in known]
+    return tuple(found)
+
+
+def _claim(
+    feature: str, title: str, place: Place, passed: Mapping[Any, Mapping[str, Any]]
+) -> Claim:
+    phases = [phase for phase in place.phases if phase[0].verdict == PASS]
+    last = phases[-1] if phases else ()
+    passing = [track for release in last for track in release.tracks if track.verdict == PASS]
+    keys = [(t.cell, t.execution, t.device_model, t.provision) for t in passing]
+    lines = [passed[key] for key in keys if key in passed]
+    return Claim(
+        feature=feature,
+        title=title,
+        place=place,
+        since=last[0].torch if last else "",
+        until=last[-1].torch if last else "",
+        variants=tuple(dict.fromkeys(track.variant for track in passing)),
+        first=min((str(line["first_passed"])[:10] for line in lines), default=""),
+        last=max((str(line["last_passed"])[:10] for line in lines), default=""),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Constraint:
+    """Releases of torch on which several features pass, in all places where they were measured.
+
+    `since` to `until` are the newest neighbours among the measured releases; `open` says that no
+    newer one was measured. `unknown` ones since then were not measured for all features.
+    """
+
+    features: tuple[str, ...]
+    places: tuple[str, ...]
+    since: str
+    until: str
+    open: bool
+    unknown: tuple[str, ...]
+    verified: str
+
+    @property
+    def line(self) -> str:
+        """A requirement that admits what is unknown."""
+        return f"torch{_range(self.since, '' if self.open else self.until)}"
+
+    @property
+    def strict(self) -> str:
+        """A requirement that admits nothing but what was measured."""
+        gaps = [f",!={torch}" for torch in self.unknown if order(torch) < order(self.until)]
+        return f"torch{_range(self.since, self.until)}{''.join(gaps)}"
+
+
+def constraint(found: Sequence[Claim]) -> Constraint | None:
+    """Put claims together; None where no release is known to pass all of them.
+
+    A release counts for a feature where it passes in one place at least and fails in none.
+    """
+    features = sorted({claim.feature for claim in found})
+    releases: dict[str, list[bool]] = {}
+    for feature in features:
+        verdicts: dict[str, set[bool]] = {}
+        for claim in found:
+            if claim.feature == feature:
+                for release in claim.measured:
+                    verdicts.setdefault(release.torch, set()).add(release.verdict == PASS)
+        for torch, seen in verdicts.items():
+            releases.setdefault(torch, []).append(seen == {True})
+    known = sorted(
+        (t for t, seen in releases.items() if False in seen or len(seen) == len(features)),
+        key=order,
+    )
+    good = [torch for torch in known if all(releases[torch])]
+    if not good:
+        return None
+    until = good[-1]
+    after_bad = [torch for torch in known[: known.index(until)] if not all(releases[torch])]
+    since = known[known.index(after_bad[-1]) + 1] if after_bad else known[0]
+    return Constraint(
+        features=tuple(features),
+        places=tuple(sorted({claim.place.name for claim in found})),
+        since=since,
+        until=until,
+        open=until == known[-1],
+        unknown=_unknown(found, set(known), since, "" if until == known[-1] else until),
+        verified=max(claim.last for claim in found),
+    )
+
+
+def _unknown(found: Iterable[Claim], known: set[str], since: str, until: str) -> tuple[str, ...]:
+    """Published releases that the constraint's line admits and that are not known to pass."""
+    every = {release.torch for claim in found for release in claim.place.releases} - known
+    admitted = (
+        torch
+        for torch in every
+        if order(torch) > order(since) and (not until or order(torch) < order(until))
+    )
+    return tuple(sorted(admitted, key=order))

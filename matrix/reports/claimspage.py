@@ -1,0 +1,121 @@
+"""Claims as text, Markdown, constraint lines, a badge, and data (`claims.schema.json`)."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from matrix.claims import SCHEMA, Claim, Constraint
+from matrix.history import Release
+from matrix.reports import plain
+from matrix.reports.markdown import code, table_lines
+from matrix.reports.marks import mark
+from matrix.reports.text import clean
+
+HEAD = ("feature", "torch", "variants", "newest measured", "last verified", "unknown between")
+NAMED = 6
+
+
+def render(found: Sequence[Claim]) -> str:
+    """Write the claims of each place; ends with a newline."""
+    parts = []
+    for place, members in _by_place(found):
+        table = plain.render(HEAD, [_line(claim) for claim in members])
+        parts.append(f"{clean(place, 160)} (measured)\n{table}")
+    return "\n".join(parts)
+
+
+def markdown(found: Sequence[Claim]) -> str:
+    """Write them for a page of documentation; ends with a newline."""
+    parts = []
+    for place, members in _by_place(found):
+        lines = [[code(cell) for cell in _line(claim)] for claim in members]
+        parts.append(
+            "\n".join([f"### {code(place)} (measured)", "", *table_lines(HEAD, lines), ""])
+        )
+    return "\n".join(parts)
+
+
+def _by_place(found: Sequence[Claim]) -> Iterator[tuple[str, list[Claim]]]:
+    ordered = sorted(found, key=lambda claim: (claim.place.name, claim.feature))
+    for place, members in groupby(ordered, key=lambda claim: claim.place.name):
+        yield place, list(members)
+
+
+def _line(claim: Claim) -> tuple[str, ...]:
+    last = claim.measured[-1]
+    newest = claim.newest if last.verdict == "pass" else f"{claim.newest} {mark(last.verdict)}"
+    return (
+        claim.feature, claim.specifier or "none", ", ".join(claim.variants), newest, claim.last,
+        _some(claim.gaps),
+    )  # fmt: skip
+
+
+def _some(releases: Sequence[str]) -> str:
+    more = f" and {len(releases) - NAMED} more" if len(releases) > NAMED else ""
+    return ", ".join(releases[:NAMED]) + more
+
+
+def constraint(found: Constraint, *, strict: bool) -> str:
+    """A requirement for a file of constraints, under what it rests on; ends with a newline."""
+    told = [f"# {', '.join(found.features)}: pass", *(f"# on {place}" for place in found.places)]
+    told.append(f"# from torch {found.since} to {found.until}, last verified {found.verified}")
+    if found.unknown:
+        what = "left out" if strict else "admitted, `--strict` leaves them out"
+        told.append(f"# unknown, {what}: {', '.join(found.unknown)}")
+    line = found.strict if strict else found.line
+    return "\n".join([*(clean(text, 2000) for text in told), line, ""])
+
+
+def badge(feature: str, found: Constraint | None) -> dict[str, Any]:
+    """What shields.io reads from an endpoint (https://shields.io/badges/endpoint-badge)."""
+    message, color = "passes on no measured release", "red"
+    if found:
+        bound = f"≥ {found.since}" if found.open else f"{found.since} to {found.until}"
+        message = f"torch {bound}, verified {found.verified}"
+        color = "brightgreen" if found.open else "yellow"
+    return {"schemaVersion": 1, "label": clean(feature, 60), "message": message, "color": color}
+
+
+def as_json(found: Sequence[Claim], generated: str) -> dict[str, Any]:
+    """The feed for machines; `generated` is a time in UTC."""
+    return {"schema": SCHEMA, "generated": generated, "claims": [_claim(c) for c in found]}
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    track = claim.track
+    _, python, *companions = track.environment
+    return {
+        "feature": claim.feature,
+        "title": claim.title,
+        "place": {
+            "name": claim.place.name,
+            "device": track.execution.rpartition("-")[2],
+            "device_model": track.device_model,
+            "backend": track.backend,
+            "provision": track.provision,
+            "python": python,
+            "companions": companions,
+        },
+        "since": claim.since or None,
+        "until": claim.until or None,
+        "specifier": claim.specifier or None,
+        "variants": list(claim.variants),
+        "first_verified": claim.first or None,
+        "last_verified": claim.last or None,
+        "newest": claim.newest,
+        "gaps": list(claim.gaps),
+        "ahead": list(claim.ahead),
+        "releases": [_release(release) for release in claim.measured],
+    }
+
+
+def _release(release: Release) -> dict[str, Any]:
+    told = [track for track in release.tracks if track.newest.is_evidence]
+    return {
+        "torch": release.torch,
+        "verdict": release.verdict,
+        "variants": list(dict.fromkeys(track.variant for track in told)),
+        "reason": next((t.newest.reason for t in told if t.verdict == release.verdict), ""),
+        "verified": max(track.newest.time for track in told)[:10],
+        "runs": sorted({track.newest.run for track in told}),
+    }

@@ -1,0 +1,210 @@
+"""Claims say what the evidence says, and name what is unknown."""
+
+import json
+
+import jsonschema
+import pytest
+from packaging.requirements import Requirement
+from stores import feature, keep, row
+
+from matrix import resources
+
+RELEASES = ("2.6.0", "2.7.0", "2.8.0", "2.9.0")
+
+
+@pytest.fixture
+def results(tmp_path):
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def claims(run_cli, matrix_file):
+    matrix_file("")
+
+    def call(*options):
+        return run_cli("claims", *options)
+
+    return call
+
+
+@pytest.fixture
+def feed(claims):
+    """The claims by feature and place."""
+
+    def call(*options):
+        told = json.loads(claims("--json", *options).out)["claims"]
+        return {(claim["feature"], claim["place"]["name"]): claim for claim in told}
+
+    return call
+
+
+CPU = "cpu Test CPU, venv, py3.11"
+
+
+def over(name, *verdicts, **more):
+    pairs = zip(RELEASES, verdicts, strict=False)
+    return [feature(name, verdict, torch=torch, **more) for torch, verdict in pairs if verdict]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "specifier", "gaps"),
+    [
+        pytest.param(("fail", "pass", "pass", "pass"), ">=2.7.0", ["2.7.1"], id="since"),
+        pytest.param(("pass", "fail", "pass", "pass"), ">=2.8.0", [], id="since-it-was-mended"),
+        pytest.param(("pass", "pass", "fail"), ">=2.6.0,<=2.7.0", [], id="until-it-broke"),
+        pytest.param(("pass", "skip", "pass"), ">=2.6.0", ["2.7.0", "2.7.1"], id="a-gap"),
+        pytest.param(("pass", None, "flaky"), ">=2.6.0,<=2.6.0", [], id="flaky-is-no-pass"),
+        pytest.param(("fail", "unsupported"), None, [], id="never"),
+    ],
+)
+def test_a_claim_is_what_neighbouring_releases_say(results, feed, verdicts, specifier, gaps):
+    keep(results, *over("a", *verdicts))
+    claim = feed()["a", CPU]
+    assert (claim["specifier"], claim["gaps"]) == (specifier, gaps)
+    assert claim["ahead"][-1] == "2.15.0"
+
+
+def test_without_evidence_there_is_no_claim(results, feed):
+    keep(results, *over("a", "skip", "not-run"), *over("b", "pass"))
+    assert list(feed()) == [("b", CPU)]
+
+
+def test_a_claim_names_its_evidence(results, feed):
+    first = keep(results, *over("a", "pass"))
+    second = keep(results, *over("a", None, "pass", variant="cu126"), night=3)
+    claim = feed()["a", CPU]
+    assert (claim["first_verified"], claim["last_verified"]) == ("2026-01-01", "2026-01-03")
+    assert claim["variants"] == ["cpu", "cu126"]
+    assert [(r["torch"], r["runs"], r["verified"]) for r in claim["releases"]] == [
+        ("2.6.0", [first], "2026-01-01"),
+        ("2.7.0", [second], "2026-01-03"),
+    ]
+
+
+def test_the_day_it_was_last_verified_is_of_a_pass(results, feed):
+    """A later night in which its test did not run verifies nothing."""
+    keep(results, *over("a", "pass"))
+    keep(results, *over("a", "not-run"), *over("b", "pass"), night=2)
+    assert feed()["a", CPU]["last_verified"] == "2026-01-01"
+
+
+def test_a_release_that_cannot_be_installed_any_more_does_not_pass(results, feed):
+    keep(results, *over("a", "pass", "pass"))
+    keep(results, row(torch="2.7.0", verdict="uninstallable", reason="no wheel"), night=2)
+    claim = feed()["a", CPU]
+    assert claim["specifier"] == ">=2.6.0,<=2.6.0"
+    assert claim["releases"][1]["verdict"] == "uninstallable"
+
+
+def test_the_feed_keeps_to_its_schema(results, claims):
+    keep(
+        results,
+        *over("a", "pass", "wrong", reason="<b>\x1b[31m"),
+        *over("a", "pass", variant="cu124", device="cuda", backend="docker", device_model=""),
+        *over("a", "pass", companions="torchao==0.17.0", provision="mounted"),
+        *over("b", "fail"),
+    )
+    schema = json.loads((resources.PACKAGE / "claims.schema.json").read_text(encoding="utf-8"))
+    told = json.loads(claims("--json").out)
+    checker = jsonschema.Draft202012Validator(
+        schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+    )
+    checker.check_schema(schema)
+    assert len(told["claims"]) == 4
+    assert list(checker.iter_errors(told)) == []
+    del told["claims"][0]["gaps"]
+    told["claims"][1]["surprise"] = 1
+    assert len(list(checker.iter_errors(told))) == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "line", "strict"),
+    [
+        pytest.param(
+            [*over("a", "fail", "pass", "pass", "pass"), *over("b", *["pass"] * 4)],
+            "torch>=2.7.0", "torch>=2.7.0,<=2.9.0,!=2.7.1", id="both",
+        ),
+        pytest.param(
+            [*over("a", "pass", "pass", "pass"), *over("b", None, None, "pass", "pass")],
+            "torch>=2.8.0", "torch>=2.8.0,<=2.8.0", id="known-of-both-only",
+        ),
+        pytest.param(
+            [*over("a", "pass", "pass", "fail"), *over("b", "pass", "pass", None, "pass")],
+            "torch>=2.6.0,<=2.7.0", "torch>=2.6.0,<=2.7.0", id="one-broke",
+        ),
+        pytest.param(
+            [
+                *over("a", "pass", "pass"),
+                *over("a", "fail", backend="docker"),
+                *over("b", "pass", "pass"),
+            ],
+            "torch>=2.7.0", "torch>=2.7.0,<=2.7.0", id="fails-in-another-place",
+        ),
+    ],
+)  # fmt: skip
+def test_a_constraint_holds_for_all_features_in_all_places(results, claims, rows, line, strict):
+    keep(results, *rows)
+    options = ("--feature", "a", "--feature", "b", "--format", "constraint")
+    assert claims(*options).out.splitlines()[-1] == line
+    narrow = claims(*options, "--strict").out.splitlines()[-1]
+    assert narrow == strict
+    assert Requirement(narrow).specifier.contains(line.partition(">=")[2].partition(",")[0])
+
+
+def test_a_constraint_says_what_it_rests_on(results, claims):
+    keep(results, *over("a", "fail", "pass", "pass"))
+    assert claims("--format", "constraint").out == (
+        f"# a: pass\n# on {CPU}\n# from torch 2.7.0 to 2.8.0, last verified 2026-01-01\n"
+        "# unknown, admitted, `--strict` leaves them out: 2.7.1, 2.9.0, 2.9.1, 2.10.0, 2.11.0, "
+        "2.12.0, 2.12.1, 2.13.0, 2.14.0, 2.14.1, 2.15.0\ntorch>=2.7.0\n"
+    )
+
+
+def test_where_nothing_passes_there_is_no_constraint(results, claims):
+    keep(results, *over("a", "fail"))
+    done = claims("--format", "constraint")
+    assert (done.code, done.out) == (3, "")
+    assert "no measured release passes all of a" in done.err
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "message", "color"),
+    [
+        pytest.param(("fail", "pass"), "torch ≥ 2.7.0, verified 2026-01-01", "brightgreen",
+                     id="since"),
+        pytest.param(("pass", "fail"), "torch 2.6.0 to 2.6.0, verified 2026-01-01", "yellow",
+                     id="until"),
+        pytest.param(("fail",), "passes on no measured release", "red", id="never"),
+    ],
+)  # fmt: skip
+def test_a_badge_is_what_shields_reads(results, claims, verdicts, message, color):
+    keep(results, *over("a", *verdicts))
+    told = json.loads(claims("--format", "badge", "--feature", "a").out)
+    assert told == {"schemaVersion": 1, "label": "a", "message": message, "color": color}
+
+
+def test_tables_for_people(results, claims):
+    keep(results, *over("a", "pass", "pass"), *over("b|<b>", "pass", "fail"))
+    text = claims().out
+    assert text.startswith(f"{CPU} (measured)\nfeature  torch            variants  newest measured")
+    assert "b|<b>    >=2.6.0,<=2.6.0  cpu       2.7.0 ✗ fail     2026-01-01\n" in text
+    page = claims("--format", "markdown").out
+    assert page.startswith(f"### `{CPU}` (measured)\n\n| feature | torch |")
+    assert "<b>" not in page
+
+
+def test_results_are_chosen_by_cell_and_feature(results, feed):
+    gpu = {"variant": "cu126", "device": "cuda", "device_model": "NVIDIA H200"}
+    keep(results, *over("a", "pass"), *over("a", "pass", **gpu), *over("b", "pass"))
+    assert list(feed("--select", "device==cuda")) == [("a", "cuda NVIDIA H200, venv, py3.11")]
+    assert list(feed("--feature", "b")) == [("b", CPU)]
+
+
+def test_all_mistakes_are_named(results, claims):
+    keep(results, *over("abc", "pass"))
+    done = claims("--json", "--format", "badge", "--strict", "--select", "torch>>2")
+    assert done.code == 2
+    assert done.err.count("\n  - ") == 4
+    unknown = claims("--feature", "abd")
+    assert (unknown.code, unknown.out) == (2, "")
+    assert unknown.err.endswith("  - no evidence on `abd`; did you mean `abc`?\n")
