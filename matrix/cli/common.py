@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matrix.cells import any_of, select
+from matrix.cells import Cell, any_of, select
 from matrix.definition import Profile
 from matrix.errors import InputError, NothingToRun
+from matrix.shards import cells_of, read_part
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def check(arguments: argparse.Namespace, workspace: Workspace) -> None:
 def _checks(arguments: argparse.Namespace, workspace: Workspace) -> Iterator[Callable[[], object]]:
     if "backend" in arguments:
         yield from (lambda e=error: _raise(e) for error in _options(arguments))
+        if arguments.shard:
+            yield lambda: read_part(arguments.shard)
         if arguments.backend == "replay":
             yield lambda: _recording(arguments, workspace)
     if "compose" in arguments:
@@ -68,6 +71,8 @@ def _options(arguments: argparse.Namespace) -> Iterator[InputError]:
             yield InputError(f"`--{option}` needs {wanted}", ["name both or neither"])
     if arguments.backend == "host" and arguments.python is None:
         yield InputError("`--backend host` needs `--python`", ["name an interpreter with torch"])
+    if arguments.shard and arguments.python is not None:
+        yield InputError("`--shard` needs several cells", ["an interpreter is one; leave it out"])
     if arguments.slots is not None and arguments.slots < 1:
         yield InputError("--slots:", [f"at least 1, got {arguments.slots}"])
 
@@ -110,7 +115,7 @@ def planned(arguments: argparse.Namespace, workspace: Workspace) -> tuple["Plan"
         else:
             setup = setups.host(python, host.identity, workspace, slots)
     else:
-        cells = workspace.cells(profile, arguments.select)
+        cells = _part(arguments, workspace.cells(profile, arguments.select))
         if arguments.backend == "replay":
             setup = setups.replay(_recording(arguments, workspace), workspace, slots)
         elif arguments.backend == "auto":
@@ -128,6 +133,17 @@ def planned(arguments: argparse.Namespace, workspace: Workspace) -> tuple["Plan"
         setup.close()
         raise
     return plan, setup
+
+
+def _part(arguments: argparse.Namespace, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+    """The cells of one shard; raises `NothingToRun` where there are more shards than cells."""
+    if not arguments.shard:
+        return cells
+    part = read_part(arguments.shard)
+    chosen = cells_of(part, cells)
+    if not chosen:
+        raise NothingToRun(f"shard {part} of {len(cells)} cell(s) is empty")
+    return chosen
 
 
 def _recording(arguments: argparse.Namespace, workspace: Workspace) -> Path:

@@ -5,6 +5,7 @@ import sys
 
 from matrix import errors
 from matrix.cli.common import check, fresh_line, planned, print_json
+from matrix.shards import Shard, split
 from matrix.workspace import Workspace
 
 
@@ -37,11 +38,18 @@ def list_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
 
 
 def plan_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
-    """Print what `run` would do."""
+    """Print what `run` would do, and with `--shards` how several machines would share it."""
     plan, setup = planned(arguments, workspace)
     setup.close()
+    shards: tuple[Shard, ...] = ()
+    if arguments.shards is not None:
+        shards = split(
+            list({job.cell.id: job.cell for job in plan.jobs}.values()), arguments.shards
+        )
     if arguments.json:
-        print_json({**setup.as_json(), **plan.as_json()})
+        told = [shard.as_json() for shard in shards]
+        more = {} if arguments.shards is None else {"shards": told}
+        print_json({**setup.as_json(), **plan.as_json(), **more})
         return errors.OK
     for job in plan.jobs:
         for run in job.suites:
@@ -49,6 +57,8 @@ def plan_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
             print(f"run    {job.cell.id} {job.execution} {run.suite.name}: {run.why}; {what}")
     for fresh in plan.fresh:
         print(fresh_line(fresh.entry))
+    for shard in shards:
+        print(f"shard  {shard.name}: {', '.join(cell.id for cell in shard.cells)}")
     print(setup.describe(), file=sys.stderr)
     print(
         f"{len(plan.jobs)} job(s) on {plan.slots} slot(s), about {plan.estimate / 60:.0f} min; "

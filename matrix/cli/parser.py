@@ -40,6 +40,27 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+def _running() -> argparse.ArgumentParser:
+    """Options of `plan` and `run`."""
+    running = argparse.ArgumentParser(add_help=False)
+    running.add_argument("--suite", action="append", default=[], help="only this suite; repeatable")
+    running.add_argument("--backend", choices=BACKENDS, default="auto", help="how cells are made")
+    running.add_argument(
+        "--python",
+        type=_absolute,
+        help="an interpreter that has torch: used as it is (host) or mounted (docker)",
+    )
+    running.add_argument(
+        "--recording", help="replay backend: a run, its path, or `latest` (default)"
+    )
+    running.add_argument("--slots", type=int, help="cells that run at the same time")
+    running.add_argument("--shard", metavar="I/N",
+                         help="only this part of the cells, such as 1/3")  # fmt: skip
+    running.add_argument("--rerun", choices=("stale", "failed", "all"), default="stale",
+                         help="what to run again beside what is new or stale")  # fmt: skip
+    return running
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The command line; the README's help text is generated from it."""
     codes = "\n".join(f"  {code:<4} {meaning}" for code, meaning in errors.EXIT_CODES.items())
@@ -60,20 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="cell id, glob, or expression such as 'torch>=2.9 and variant==cpu'; repeatable",
     )  # fmt: skip
     chosen.add_argument("--profile", default="default", help="profile of the matrix file")
-    running = argparse.ArgumentParser(add_help=False)
-    running.add_argument("--suite", action="append", default=[], help="only this suite; repeatable")
-    running.add_argument("--backend", choices=BACKENDS, default="auto", help="how cells are made")
-    running.add_argument(
-        "--python",
-        type=_absolute,
-        help="an interpreter that has torch: used as it is (host) or mounted (docker)",
-    )
-    running.add_argument(
-        "--recording", help="replay backend: a run, its path, or `latest` (default)"
-    )
-    running.add_argument("--slots", type=int, help="cells that run at the same time")
-    running.add_argument("--rerun", choices=("stale", "failed", "all"), default="stale",
-                         help="what to run again beside what is new or stale")  # fmt: skip
+    running = _running()
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(
@@ -85,12 +93,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     sub = add("list", list_command, [chosen], "list cells, and what is excluded and why")
     sub.add_argument("--all", action="store_true", help="all cells of the file, not the profile's")
-    add(
-        "plan",
-        plan_command,
-        [chosen, running],
-        "say what `run` would do, why, for how long",
-    )
+    sub = add("plan", plan_command, [chosen, running], "say what `run` would do, why, for how long")
+    sub.add_argument("--shards", type=int, metavar="N",
+                     help="cut the cells into at most N parts for each kind of device")  # fmt: skip
     sub = add("explain", explain_command, [], "say why an id is a cell, excluded, or nothing")
     sub.add_argument("id", help="a cell id such as torch2.13.0-cu130-py3.12")
     sub = add("features", features_command, [], "list what the feature suite tests, and for whom")
