@@ -59,12 +59,14 @@ def scaled_mm(
 ) -> Tensor:
     """The bfloat16 product of codes; ``b`` is laid out column by column, as the units want it.
 
-    Before torch 2.5 the function also returned the largest magnitude of the result.
+    Before torch 2.5 the function also returned the largest magnitude of the result; before 2.2 it
+    knew no ``use_fast_accum``, which is therefore named only where it is asked for.
     """
     import torch  # noqa: PLC0415 - not every user of this package has torch
 
     columns = b.t().contiguous().t()
+    options = {"use_fast_accum": True} if fast else {}
     out = torch._scaled_mm(  # noqa: SLF001 - the name that engines call
-        a, columns, scale_a=scale_a, scale_b=scale_b, out_dtype=torch.bfloat16, use_fast_accum=fast
+        a, columns, scale_a=scale_a, scale_b=scale_b, out_dtype=torch.bfloat16, **options
     )
     return out[0] if isinstance(out, tuple) else out

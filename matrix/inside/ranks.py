@@ -25,12 +25,16 @@ Answer = Dict[str, Any]
 
 
 class Ranks:
-    """One process per rank, kept over the tests of a module and replaced when one goes wrong."""
+    """One process per rank, to be replaced once they are no longer ``in_step``.
+
+    That is when the last task ended otherwise in one rank than in another, or not in each.
+    """
 
     def __init__(self, script: Path, backend: str, folder: Path, world: int = 2) -> None:
         self.answers: queue.Queue[Optional[Answer]] = queue.Queue()
         environment = dict(os.environ, OMP_NUM_THREADS="1")
         self.folder = folder
+        self.in_step = True
         self.ranks: List[subprocess.Popen[str]] = []
         for rank in range(world):
             with (folder / f"stderr{rank}").open("wb") as log:
@@ -50,6 +54,7 @@ class Ranks:
 
     def run(self, task: str, seed: int) -> None:
         """Let every rank do ``task``; raise what one of them raised, or WrongNumbers."""
+        self.in_step = False
         for rank in self.ranks:
             assert rank.stdin is not None  # it was started with pipes
             with contextlib.suppress(BrokenPipeError):  # it died, which _collect finds out
@@ -57,6 +62,8 @@ class Ranks:
                 rank.stdin.flush()
         with COSTS.of("children"):
             answers = self._collect(time.monotonic() + PATIENCE)
+        endings = {(answer["kind"], answer["message"]) for answer in answers}
+        self.in_step = len(answers) == len(self.ranks) and len(endings) == 1
         for answer in answers:
             sys.stdout.write(f"{json.dumps(answer)}\n")
             if answer["error"] is not None:

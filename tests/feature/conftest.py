@@ -7,12 +7,12 @@ import torch
 
 from matrix.inside.ranks import Ranks
 
-CHILDREN = Path(__file__).parent / "children"
+RANK = Path(__file__).parent / "children" / "rank.py"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def groups(tmp_path_factory):
-    """Groups of ranks by script and backend, started when first asked for."""
+    """Groups of ranks by backend, started when first asked for: starting costs more than tasks."""
     running = {}
     yield running, tmp_path_factory
     for ranks in running.values():
@@ -21,22 +21,22 @@ def groups(tmp_path_factory):
 
 @pytest.fixture
 def run_ranks(groups, rng):
-    """Run a task in the group of a script and a backend; a group that failed is not used again."""
+    """Run a task in the group of a backend; a group that has lost its step is not used again."""
     running, folders = groups
 
-    def run_task(script, backend, task):
+    def run_task(backend, task):
         if not torch.distributed.is_available():
             pytest.skip("this torch was built without torch.distributed")
-        key = (script, backend)
-        if key not in running:
-            running[key] = Ranks(CHILDREN / script, backend, folders.mktemp("ranks"))
+        if backend not in running:
+            running[backend] = Ranks(RANK, backend, folders.mktemp("ranks"))
+        group = running[backend]
         try:
-            running[key].run(task, rng.initial_seed())
-        except BaseException:
-            broken = running.pop(key)
-            for rank in broken.ranks:
-                rank.kill()
-            broken.end()
-            raise
+            group.run(task, rng.initial_seed())
+        finally:
+            if not group.in_step:
+                del running[backend]
+                for rank in group.ranks:
+                    rank.kill()
+                group.end()
 
     return run_task

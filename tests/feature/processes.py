@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,9 @@ CHILDREN = Path(__file__).parent / "children"
 
 
 def run_child(name, *arguments, **variables):
-    """The JSON object that ``children/NAME.py`` prints last; ``variables`` join its environment.
+    """The JSON value that ``children/NAME.py`` prints last; ``variables`` join its environment.
 
-    Fails if it ends with anything but 0, or not within 110 s.
+    Fails with the last thing it said if it ends with anything but 0, or not within 110 s.
     """
     done = subprocess.run(
         [sys.executable, str(CHILDREN / f"{name}.py"), *arguments],
@@ -24,5 +25,12 @@ def run_child(name, *arguments, **variables):
         check=False,
     )
     sys.stderr.write(done.stderr)
-    assert done.returncode == 0, (done.returncode, done.stderr.strip().splitlines()[-1:])
+    assert done.returncode == 0, f"{name}.py {ending(done)}"
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def ending(done):
+    """How a process ended, and its last line on stderr."""
+    code = done.returncode
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+    return f"{how}: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}"

@@ -1,25 +1,27 @@
 """Compiled code that outlives its process: found again, moved, sent elsewhere, never misused."""
 
-import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from processes import run_child
 
 from matrix.inside import Refusal, assert_close, feature
 
-CHILD = Path(__file__).parent / "children" / "compile_cache.py"
-# Not the default everywhere; and a header compiled in every new folder is the most of its time.
-SETTINGS = {"TORCHINDUCTOR_FX_GRAPH_CACHE": "1", "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0"}
+SETTINGS = {
+    "TORCHINDUCTOR_FX_GRAPH_CACHE": "1",  # not the default everywhere
+    # What costs most in a new folder or process and has no part in the cache: a precompiled header,
+    # a trial of each vector instruction set (a build, and a process that imports torch), workers.
+    "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0",
+    "TORCHINDUCTOR_VEC_ISA_OK": "0",
+    "TORCHINDUCTOR_COMPILE_THREADS": "1",
+}
 HIT = {"hit": 1, "miss": 0, "bypass": 0}
 MISS = {"hit": 0, "miss": 1, "bypass": 0}
 NO_CACHE = Refusal(
     "NotImplementedError",
     r"^this torch has no FX graph cache",
-    "torch/_inductor/config.py: fx_graph_cache since 2.1, with counters since 2.3",
+    "torch/_inductor/codecache.py: counts hits and misses since 2.2",
 )
 
 
@@ -44,19 +46,9 @@ class Cache:
 
     def elsewhere(self, folder, *options):
         """Compile the same in a new process with the cache folder ``folder``; returns events."""
-        env = dict(os.environ, TORCHINDUCTOR_CACHE_DIR=str(folder), **SETTINGS)
-        done = subprocess.run(
-            [sys.executable, str(CHILD), self.device.type, repr(self.constant), *options],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=110,
-            check=False,
-        )
-        sys.stderr.write(done.stderr)
-        assert done.returncode == 0, done.stderr.strip().splitlines()[-1:]
-        found = json.loads(done.stdout.splitlines()[-1])
+        arguments = (self.device.type, repr(self.constant), *options)
+        settings = dict(SETTINGS, TORCHINDUCTOR_CACHE_DIR=str(folder))
+        found = run_child("compile_cache", *arguments, **settings)
         check(found)
         return count(found["events"])
 

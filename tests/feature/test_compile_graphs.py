@@ -17,6 +17,13 @@ def _forget():
     counters.clear()
 
 
+NO_STEPS = Refusal(
+    "AttributeError",
+    r"^module 'torch\.compiler' has no attribute 'cudagraph_mark_step_begin'$",
+    "torch/compiler/__init__.py: new in 2.2",
+)
+
+
 def step(x, scale):
     """Elementwise work in two kernels' worth of code."""
     return torch.nn.functional.gelu(x * scale).cos() + 1
@@ -43,6 +50,7 @@ def skipped():
     "torch.compile, mode reduce-overhead",
     purpose="Removes launch overhead from small decode batches without capturing by hand.",
     needs=["compiler"],
+    refusals=[NO_STEPS],
 )
 def test_reduce_overhead(device, rng):
     """Warm-up, capture and replay give the numbers of their own inputs."""
@@ -60,6 +68,7 @@ def test_reduce_overhead(device, rng):
     "Cudagraph trees over two shapes",
     purpose="Keeps one captured graph for each batch size in a shared memory pool.",
     needs=["accelerator", "compiler"],
+    refusals=[NO_STEPS],
 )
 def test_trees(device, rng):
     """Both shapes are captured, and replayed in any order on the inputs of now."""
@@ -81,11 +90,12 @@ def test_trees(device, rng):
     purpose="Updates the key-value cache from inside an automatically captured decode step.",
     needs=["accelerator", "compiler"],
     refusals=[
+        NO_STEPS,
         Refusal(
             "NotImplementedError",
             r"^this torch does not capture code that changes its inputs",
             "torch/_inductor/config.py: triton.cudagraph_support_input_mutation",
-        )
+        ),
     ],
 )
 def test_mutation(device, rng):

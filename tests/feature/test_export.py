@@ -1,17 +1,13 @@
 """Models that leave the process: torch.export, and AOTInductor packages."""
 
 import functools
-import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from processes import run_child
 
 from matrix.inside import Refusal, assert_close, feature, randn
 
-CHILD = Path(__file__).parent / "children" / "aoti_load.py"
 FLOAT32 = {"rtol": 1e-4, "atol": 1e-4, "why": "float32, sums over 64 terms, or TF32"}
 
 
@@ -163,19 +159,8 @@ def test_aoti(device, rng, tmp_path, package):
     model, path = package()
     x, given = randn(rng, 3, 32), tmp_path / "inputs.pt"
     torch.save(x, given)
-    done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", str(CHILD), path, str(given), device.type],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    sys.stderr.write(done.stderr)
-    # A negative status is the signal that ended it.
-    assert done.returncode == 0, (done.returncode, done.stderr.strip().splitlines()[:1])
-    out = torch.tensor(json.loads(done.stdout.splitlines()[-1]), dtype=torch.float64)
-    assert_close(out, expected(model, x), **FLOAT32)
+    out = run_child("aoti_load", path, str(given), device.type)
+    assert_close(torch.tensor(out, dtype=torch.float64), expected(model, x), **FLOAT32)
 
 
 @feature(

@@ -4,7 +4,7 @@ import pytest
 
 from matrix.inside import Refusal, feature
 
-PARALLEL, TWO_GPUS = "tensor_parallel.py", ["devices:2"]
+TWO_GPUS = ["devices:2"]
 NO_MESH = Refusal(
     "ModuleNotFoundError",
     r"No module named 'torch\.distributed\.(device_mesh|tensor)'",
@@ -20,7 +20,7 @@ NO_MESH = Refusal(
 )
 def test_device_mesh(run_ranks):
     """A dimension of the mesh is a group one can reduce over."""
-    run_ranks(PARALLEL, "gloo", "device_mesh")
+    run_ranks("gloo", "device_mesh")
 
 
 @feature(
@@ -31,7 +31,7 @@ def test_device_mesh(run_ranks):
 )
 def test_dtensor_linear(run_ranks):
     """Two ranks compute the product of one."""
-    run_ranks(PARALLEL, "gloo", "dtensor_linear")
+    run_ranks("gloo", "dtensor_linear")
 
 
 @feature(
@@ -44,7 +44,7 @@ def test_dtensor_linear(run_ranks):
 @pytest.mark.parametrize("task", ["device_mesh", "dtensor_linear"])
 def test_dtensor_linear_nccl(run_ranks, task):
     """Two devices compute the product of one."""
-    run_ranks(PARALLEL, "nccl", task)
+    run_ranks("nccl", task)
 
 
 @feature(
@@ -55,7 +55,7 @@ def test_dtensor_linear_nccl(run_ranks, task):
 )
 def test_nccl_graph(run_ranks):
     """Each replay sums the inputs of that replay."""
-    run_ranks(PARALLEL, "nccl", "nccl_graph")
+    run_ranks("nccl", "nccl_graph")
 
 
 @feature(
@@ -66,7 +66,7 @@ def test_nccl_graph(run_ranks):
 )
 def test_tp_decode_graph(run_ranks):
     """Replays equal the eager step and the float64 model, and write no other rows."""
-    run_ranks(PARALLEL, "nccl", "tp_decode_graph")
+    run_ranks("nccl", "tp_decode_graph")
 
 
 @feature(
@@ -89,4 +89,4 @@ def test_tp_decode_graph(run_ranks):
 )
 def test_symmetric_memory(run_ranks):
     """The sum, without multicast instructions."""
-    run_ranks(PARALLEL, "nccl", "symmetric_memory")
+    run_ranks("nccl", "symmetric_memory")

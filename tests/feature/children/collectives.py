@@ -1,13 +1,9 @@
-"""Collectives against what a single process computes from the same seeds.
-
-Usage: collectives.py BACKEND FILE RANK WORLD; see rank.py.
-"""
+"""Collectives against what a single process computes from the same seeds: tasks of rank.py."""
 
 import warnings
 
 import torch
 import torch.distributed as dist
-from rank import serve
 
 from matrix.inside import assert_close, poisoned
 
@@ -60,30 +56,25 @@ def reduce_scatter(r):
 
 
 def into_tensor(r):
-    """The names engines call, gathering into and scattering from one tensor; warnings raise."""
-    parts = r.parts(r.world * 500)
-    mine = parts[r.rank].clone().to(r.device)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        gathered = poisoned(r.world * mine.numel(), device=r.device, dtype=mine.dtype)
-        dist.all_gather_into_tensor(gathered, mine)
-        out = poisoned(500, device=r.device, dtype=mine.dtype)
-        dist.reduce_scatter_tensor(out, mine)
-    assert_close(mine, parts[r.rank].double(), **UNTOUCHED)
-    assert_close(gathered, torch.cat(parts).double(), **COPY)
-    assert_close(out, torch.stack(parts).double().sum(0).chunk(r.world)[r.rank], **SUM)
+    """The names engines call."""
+    through_one_tensor(r, dist.all_gather_into_tensor, dist.reduce_scatter_tensor)
 
 
 def single(r):
     """The same two by their newer names."""
+    through_one_tensor(r, dist.all_gather_single, dist.reduce_scatter_single)
+
+
+def through_one_tensor(r, gather, scatter):
+    """Gather into one tensor, and scatter the sum from one; warnings raise."""
     parts = r.parts(r.world * 500)
     mine = parts[r.rank].clone().to(r.device)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         gathered = poisoned(r.world * mine.numel(), device=r.device, dtype=mine.dtype)
-        dist.all_gather_single(gathered, mine)
+        gather(gathered, mine)
         out = poisoned(500, device=r.device, dtype=mine.dtype)
-        dist.reduce_scatter_single(out, mine)
+        scatter(out, mine)
     assert_close(mine, parts[r.rank].double(), **UNTOUCHED)
     assert_close(gathered, torch.cat(parts).double(), **COPY)
     assert_close(out, torch.stack(parts).double().sum(0).chunk(r.world)[r.rank], **SUM)
@@ -121,6 +112,14 @@ def functional_compiled(r):
     assert_close(out, expected, rtol=1e-5, atol=1e-5, why="float32 sums over the ranks, twice")
 
 
-if __name__ == "__main__":
-    tasks = (all_reduce, all_gather, broadcast, broadcast_object, reduce_scatter, into_tensor)
-    serve({task.__name__: task for task in (*tasks, single, functional, functional_compiled)})
+TASKS = (
+    all_reduce,
+    all_gather,
+    broadcast,
+    broadcast_object,
+    reduce_scatter,
+    into_tensor,
+    single,
+    functional,
+    functional_compiled,
+)

@@ -1,5 +1,6 @@
 """One rank of a process group: takes named tasks on stdin, answers each with a line of JSON.
 
+Usage: rank.py BACKEND FILE RANK WORLD; FILE is where the ranks meet, WORLD how many there are.
 A rank ends itself when its parent dies or closes the pipe, and when a task passes its deadline:
 then it shows on stderr where every thread was.
 """
@@ -12,6 +13,8 @@ import sys
 import time
 from datetime import timedelta
 
+import collectives
+import tensor_parallel
 import torch
 import torch.distributed as dist
 
@@ -19,6 +22,7 @@ from matrix.inside import WrongNumbers
 from matrix.inside.numerics import LEDGER
 from matrix.inside.process import end_with_parent
 
+TASKS = {task.__name__: task for task in (*collectives.TASKS, *tensor_parallel.TASKS)}
 DEADLINE = 100.0  # seconds of one task; the parent waits longer, so that the stacks arrive
 
 
@@ -64,7 +68,7 @@ def answer(rank, task):
     return dict(result, error=LEDGER.error, tolerance=LEDGER.tolerance, seconds=seconds)
 
 
-def serve(tasks):
+def serve():
     """Answer requests ``{"task": name, "seed": number}`` until the parent closes the pipe."""
     end_with_parent(signal.SIGKILL)
     replies = os.fdopen(os.dup(1), "w")
@@ -76,8 +80,13 @@ def serve(tasks):
         request = json.loads(line)
         rank.seed = request["seed"]
         faulthandler.dump_traceback_later(DEADLINE, exit=True)
-        reply = answer(rank, tasks[request["task"]])
+        reply = answer(rank, TASKS[request["task"]])
         faulthandler.cancel_dump_traceback_later()
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
     dist.destroy_process_group()
+    os._exit(0)  # there is nothing left to do, and tidying up after Dynamo takes seconds
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,11 +1,7 @@
-"""Tensor parallelism: DTensor layers, and the decode step of an engine inside CUDA graphs.
-
-Usage: tensor_parallel.py BACKEND FILE RANK WORLD; see rank.py.
-"""
+"""DTensor layers, and the decode step of an engine inside CUDA graphs: tasks of rank.py."""
 
 import torch
 import torch.distributed as dist
-from rank import serve
 
 from matrix.inside import assert_close, assert_relative, poisoned
 
@@ -150,6 +146,4 @@ def symmetric_memory(r):
     assert_close(out, expected, rtol=1e-6, atol=1e-6, why="float32 sum over the ranks")
 
 
-if __name__ == "__main__":
-    tasks = (device_mesh, dtensor_linear, nccl_graph, tp_decode_graph, symmetric_memory)
-    serve({task.__name__: task for task in tasks})
+TASKS = (device_mesh, dtensor_linear, nccl_graph, tp_decode_graph, symmetric_memory)
