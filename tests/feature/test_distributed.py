@@ -107,7 +107,7 @@ def test_functional(run_ranks):
         Refusal(
             "Unsupported",
             r"inlining disallowed: <function all_reduce at"
-            r"|returned non-Tensor bool call_method is_complex$",
+            r"|returned non-Tensor bool call_method is_complex\b",
             "torch/distributed/_functional_collectives.py: traceable_collective_remaps has"
             " all_reduce since 2.3; before, Dynamo stops at, or in, its Python code",
         )
