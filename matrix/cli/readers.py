@@ -1,4 +1,4 @@
-"""Arguments of the commands that read what the bundles hold, and that bring bundles together."""
+"""Arguments of the commands that read evidence and facts, and that bring them together."""
 
 import argparse
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from matrix.cli.diff import diff_command
 from matrix.cli.history import history_command
 from matrix.cli.merge import merge_command
 from matrix.cli.query import query_command
+from matrix.cli.sync import sync_command
 
 Add = Callable[[str, object, list[argparse.ArgumentParser], str], argparse.ArgumentParser]
 
@@ -44,3 +45,8 @@ def add_readers(add: Add) -> None:
     sub.add_argument("sql", nargs="?", metavar="SELECT",
                      help="one statement over the views; without it, their columns")  # fmt: skip
     sub.add_argument("--csv", action="store_true", help="CSV, in full")
+    text = "show what package indexes list that the facts do not have, as a diff"
+    sub = add("sync", sync_command, [], text)
+    sub.add_argument("--package", action="append", default=[],
+                     help="only torch, or this companion; repeatable")  # fmt: skip
+    sub.add_argument("--write", action="store_true", help="add it; nothing is ever removed")
