@@ -24,7 +24,7 @@ FROM newest ORDER BY feature, time, run
 _FAILED = """
 SELECT run, time, cell, torch, variant, python, companions, execution, backend, device_model,
     provision, suite, verdict, reason, '' AS recipe
-FROM executions WHERE verdict <> '' AND is_evidence(verdict)
+FROM rows WHERE test = '' AND metric = '' AND verdict <> '' AND is_evidence(verdict)
 QUALIFY row_number() OVER (PARTITION BY cell, execution, suite ORDER BY time DESC, run DESC) = 1
 """
 

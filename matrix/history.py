@@ -155,7 +155,8 @@ FROM features WHERE feature = $1 ORDER BY time, run
 _FAILED = """
 SELECT run, time, cell, torch, variant, python, companions, execution, backend, device_model,
     provision, suite, '' AS title, verdict, reason, '' AS recipe
-FROM executions WHERE list_contains($1, suite) AND verdict <> '' ORDER BY time, run
+FROM rows WHERE test = '' AND metric = '' AND verdict <> '' AND list_contains($1, suite)
+ORDER BY time, run
 """
 _PLACE = ("cell", "torch", "variant", "python", "companions", "execution", "backend")
 

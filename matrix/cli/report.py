@@ -114,6 +114,7 @@ def tables_of(
 ) -> "Tables":
     """Make the tables of these results, marked where they are stale."""
     from matrix import tables
+    from matrix.chance import disagreeing
     from matrix.cli.stale import stale
 
     profile, store = workspace.profile(arguments.profile), workspace.store
@@ -122,7 +123,7 @@ def tables_of(
         excluded=workspace.expansion.excluded,
         baseline=workspace.baseline(profile, (entry.cell for entry in entries)),
         stale=stale(workspace, entries) if outdated is None else outdated,
-        earlier=store.rows(store.earlier(entries, published=published)),
+        earlier=disagreeing(store, entries, workspace.stop, published=published),
     )
 
 
