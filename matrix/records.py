@@ -71,7 +71,7 @@ def read_suite(folder: Path, base: Mapping[str, Any]) -> Reading:
     A test that started and has no outcome crashed; one that was collected and never started is
     `not-run`; a number without a passed test is dropped.
     """
-    events, complaints = _events(folder / "outcomes.jsonl")
+    events, complaints = read_events(folder / "outcomes.jsonl")
     outcomes: dict[str, dict[str, Any]] = {}
     started: set[str] = set()
     collected: list[str] = []
@@ -135,7 +135,7 @@ def _sum_costs(rows: Iterable[Row], starting: float) -> dict[str, float]:
     return {"starting": starting, **{name: sum(seconds) for name, seconds in known.items()}}
 
 
-def _events(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+def read_events(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """Read events, line by line; what cannot be read is counted, never guessed."""
     events: list[dict[str, Any]] = []
     broken = read = 0

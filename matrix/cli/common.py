@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.cells import Cell, any_of, select
+from matrix.cli.page import mistakes
 from matrix.definition import Profile
 from matrix.errors import InputError, NothingToRun
 from matrix.shards import cells_of, read_part
@@ -47,6 +48,8 @@ def _checks(arguments: argparse.Namespace, workspace: Workspace) -> Iterator[Cal
             yield lambda: _recording(arguments, workspace)
     if "compose" in arguments:
         yield from (lambda e=error: _raise(e) for error in _render_options(arguments))
+    if "picture" in arguments:
+        yield from (lambda e=error: _raise(e) for error in mistakes(arguments))
     yield lambda: any_of(arguments.select)
     try:
         known = workspace.definition.profiles

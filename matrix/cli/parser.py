@@ -13,6 +13,7 @@ from matrix.cli.look import (
     render_command,
     schema_command,
 )
+from matrix.cli.page import CHARTS
 from matrix.cli.readers import add_readers
 from matrix.cli.report import report_command
 from matrix.cli.run import run_command
@@ -59,6 +60,15 @@ def _running() -> argparse.ArgumentParser:
     running.add_argument("--rerun", choices=("stale", "failed", "all"), default="stale",
                          help="what to run again beside what is new or stale")  # fmt: skip
     return running
+
+
+def _add_files(report: argparse.ArgumentParser) -> None:
+    """What `report` makes instead of printing."""
+    told = "make one page of tables, charts and evidence, for a browser"
+    report.add_argument("--html", type=Path, metavar="FILE", help=told)
+    report.add_argument("--picture", type=Path, metavar="FILE", help="draw a chart: .svg or .png")
+    told = "what `--picture` draws (default: table)"
+    report.add_argument("--chart", choices=CHARTS, help=told)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -109,6 +119,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("run", nargs="?", help="a run id or `latest`; else the newest of every cell")
     sub.add_argument("--format", choices=("terminal", "markdown"), default="terminal")
     sub.add_argument("--out", type=Path, help="write README.md and CSV files to this folder too")
+    _add_files(sub)
     sub.add_argument("--publish", metavar="RUN", help="promote a run to the tracked results")
     add_readers(add)
     sub = add("render", render_command, [chosen], "print or write Dockerfiles or Compose files")

@@ -13,6 +13,7 @@ from matrix import errors
 from matrix.accelerators import accelerator_of
 from matrix.cells import any_of, parse_companion, parse_id
 from matrix.cli.common import check, print_json
+from matrix.cli.page import write_page, write_picture
 from matrix.selection import Fields
 from matrix.workspace import Workspace
 
@@ -22,17 +23,19 @@ if TYPE_CHECKING:
 
 
 def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
-    """Print tables of the newest evidence, or of one run; or promote a run."""
+    """Print tables of the newest evidence or of one run, or make files; or promote a run."""
     check(arguments, workspace)
     store = workspace.store
     if arguments.publish:
         return _publish(arguments, workspace)
+    published = False
     if arguments.run:
         run = store.run(arguments.run)
         entries, scope = list(run.entries), [f"run `{run.id}`"]
     else:
-        entries = store.newest() or store.newest(published=True)
-        scope = []
+        entries, scope = store.newest(), []
+        published = not entries
+        entries = entries or store.newest(published=True)
     if arguments.select:
         from matrix.reports.markdown import code
 
@@ -44,11 +47,19 @@ def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
         raise errors.NothingToRun(message)
     if arguments.json:
         print_json([asdict(row) for row in store.rows(entries)])
-    if arguments.out or not arguments.json:
-        made = tables_of(arguments, workspace, entries)
+    files = arguments.html or arguments.picture
+    printed = not (arguments.json or files)
+    if not (arguments.out or files or printed):
+        return errors.OK
+    made = tables_of(arguments, workspace, entries, published=published)
+    if printed:
         show(arguments, workspace, made)
-        if arguments.out or not scope:
-            write(made, arguments.out or store.local / "tables", ", ".join(scope))
+    if arguments.out or (printed and not scope):
+        write(made, arguments.out or store.local / "tables", ", ".join(scope))
+    if arguments.html:
+        write_page(arguments, workspace, made, entries, ", ".join(scope))
+    if arguments.picture:
+        write_picture(arguments, made)
     return errors.OK
 
 

@@ -25,6 +25,13 @@ def clean(text: str, limit: int = 300) -> str:
     return f"{line[:head].rstrip()} … {line[len(line) - (limit - 3 - head) :].lstrip()}"
 
 
+def block(text: str, limit: int = 8000) -> str:
+    """Make untrusted text of several lines harmless: its end, where a failure says what it was."""
+    lines = _ESCAPES.sub("", text[-2 * limit :]).expandtabs(4).split("\n")
+    whole = "\n".join(_CONTROLS.sub(" ", line).rstrip() for line in lines).strip("\n")
+    return whole if len(whole) <= limit else f"…{whole[-limit:]}"
+
+
 def number(value: float) -> str:
     """Four significant digits without an exponent."""
     if not value or not abs(value) < float("inf"):

@@ -15,7 +15,7 @@ from matrix.facts.changes import Change
 from matrix.rows import Row
 from matrix.tables.cells import Excluded, cell_table
 from matrix.tables.changes import change_table, regression_table
-from matrix.tables.columns import executions, frame, newest
+from matrix.tables.columns import executions, frame, newest, outcomes
 from matrix.tables.features import by_companions, feature_table
 from matrix.tables.flaky import with_flaky
 from matrix.tables.problems import problem_table
@@ -62,6 +62,7 @@ class Tables:
     cells: pd.DataFrame
     torchao: pd.DataFrame
     long: pd.DataFrame
+    outcomes: pd.DataFrame
     baseline: str | None
 
 
@@ -103,5 +104,6 @@ def build(
         cells=cell_table(current, excluded),
         torchao=torchao_table(current),
         long=long,
+        outcomes=outcomes(current),
         baseline=baseline,
     )

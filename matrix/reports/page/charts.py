@@ -1,0 +1,155 @@
+"""Tables → charts: a kind, a title, and the points that it shows, for page and pictures."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from matrix.reports.lines import records, workloads
+from matrix.reports.marks import MARKS, mark
+from matrix.reports.names import names
+from matrix.reports.text import clean, scale
+from matrix.tables.features import by_companions
+from matrix.tables.releases import place_of
+from matrix.tables.verdicts import NOT_MEASURED
+
+if TYPE_CHECKING:
+    from matrix.tables import Tables
+
+
+def versions(tables: "Tables") -> list[dict[str, Any]]:
+    """One chart per workload, metric and device: its value over the releases of torch, by place.
+
+    A point has the median and `low` to `high`, which is the interquartile range around it.
+    """
+    where = _columns(tables)
+    charts = []
+    for (name, params, metric, unit), cells in workloads(tables.workloads):
+        for device in dict.fromkeys(column["device"] for column in where.values()):
+            own = {label: c for label, c in cells.items() if where[label]["device"] == device}
+            points = _points(where, own, unit)
+            if len({point["torch"] for point in points}) > 1:
+                title = " ".join(filter(None, [clean(name, 60), clean(params, 120)]))
+                said = f"{_axis(metric, points)}, on {device}"
+                chart = {"title": title, "subtitle": said, "points": points}
+                charts.append({"kind": "versions", **chart})
+    return charts
+
+
+def curves(tables: "Tables") -> list[dict[str, Any]]:
+    """One chart per workload and numeric parameter that varies: its value over the parameter."""
+    where = _columns(tables)
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for (name, params, metric, unit), cells in workloads(tables.workloads):
+        words = params.split(" ")
+        for place, word in enumerate(words):
+            key, _, value = word.partition("=")
+            if re.fullmatch(r"[1-9]\d{0,14}", value):
+                rest = " ".join([*words[:place], *words[place + 1 :]])
+                for point in _points(where, cells, unit):
+                    more = {"x": int(value), "parameter": clean(key, 40), "series": point["short"]}
+                    groups[name, rest, key, metric].append(point | more)
+    charts = []
+    for (name, rest, key, metric), points in groups.items():
+        seen = defaultdict(set)
+        for point in points:
+            seen[point["column"]].add(point["x"])
+        kept = [point for point in points if len(seen[point["column"]]) > 1]
+        if kept:
+            title = " ".join(filter(None, [clean(name, 60), clean(rest, 120)]))
+            head = {"title": f"{title} by {clean(key, 40)}", "subtitle": _axis(metric, kept)}
+            charts.append({"kind": "curves", **head, "points": kept})
+    return charts
+
+
+def ratios(tables: "Tables") -> list[dict[str, Any]]:
+    """A heat map of every workload's ratio to the baseline, in every column; or no chart."""
+    where = _columns(tables)
+    points = []
+    for (name, params, metric, _), cells in workloads(tables.workloads):
+        for label, cell in cells.items():
+            if isinstance(cell["ratio"], float):
+                row = " ".join(
+                    filter(None, [clean(name, 60), clean(params, 80), clean(metric, 40)])
+                )
+                close = cell["why"] == "within the spread"
+                told = f"{'~' if close else ''}{cell['ratio']:.2f}"
+                points.append(where[label] | {"row": row, "ratio": cell["ratio"], "told": told})
+    if len({point["column"] for point in points}) <= 1:
+        return []
+    head = {"title": f"Ratio to {clean(tables.baseline or '', 120)}"}
+    return [{"kind": "ratios", **head, "subtitle": "more than 1 is better", "points": points}]
+
+
+def grid(tables: "Tables", *, only_differing: bool = False) -> dict[str, Any]:
+    """The table of features as a chart: of cells without companions, where there are such.
+
+    Its rows are those that ran in some column, or only those in which two verdicts differ.
+    """
+    where = _columns(tables)
+    parts = by_companions(tables.features, tables.executions)
+    table = next(iter(parts.values()), tables.features)
+    points = []
+    for (group, name, _), cells in zip(table.index, table.to_numpy(), strict=True):
+        told = {str(verdict) for verdict in cells} - {NOT_MEASURED}
+        if not told or (only_differing and not len(told - {"skip"}) > 1):
+            continue
+        for label, verdict in zip(map(str, table.columns), map(str, cells), strict=True):
+            look = mark(verdict)
+            known = verdict if verdict in MARKS else "fail"
+            known = "waived" if verdict.endswith(" waived") else known
+            place = {"group": clean(str(group), 40), "row": clean(str(name), 60)}
+            points.append(where[label] | place | {"verdict": known, "told": str(look)})
+    used = {point["verdict"] for point in points}
+    head = {"title": "Features of PyTorch, as measured", "subtitle": tables.summary.sentence}
+    return {"kind": "grid", **head, "points": points, "verdicts": [v for v in MARKS if v in used]}
+
+
+def _columns(tables: "Tables") -> dict[str, dict[str, Any]]:
+    """Of each label what its points say about it."""
+    short = names(tables.executions)
+    lines = zip(map(str, tables.executions.index), records(tables.executions), strict=True)
+    return {
+        label: {
+            "column": order,
+            "order": order,
+            "short": clean(short.short[label], 60),
+            "torch": clean(line["torch"], 40),
+            "device": clean(line["device"], 20),
+            "place": clean(place_of(line), 100),
+        }
+        for order, (label, line) in enumerate(lines)
+    }
+
+
+def _points(
+    where: Mapping[str, dict[str, Any]], cells: Mapping[str, Mapping[str, Any]], unit: str
+) -> list[dict[str, Any]]:
+    """Rates where they are known, else the values themselves; in the unit that suits them all."""
+    good = {label: cell for label, cell in cells.items() if cell["status"] == "value"}
+    rated = bool(good) and all(cell["rate"] for cell in good.values())
+    key = "rate" if rated else "median"
+    unit = next((c["rate_unit"] for c in good.values()), unit) if rated else unit
+    by, shown = scale([cell[key] for cell in good.values()], unit)
+    points = []
+    for label, cell in good.items():
+        half = (cell["spread"] or 0.0) / 2
+        ends = [cell["median"] - half, cell["median"] + half]
+        if rated:  # the work of a call does not change
+            ends = [cell["rate"] * cell["median"] / end for end in ends if end > 0]
+        low, high = min(ends) * by, max(ends) * by
+        value = {"value": cell[key] * by, "low": low, "high": high, "unit": shown}
+        points.append(where[label] | value | {"series": where[label]["place"]})
+    return points
+
+
+def _axis(metric: str, points: Iterable[Mapping[str, Any]]) -> str:
+    unit = next((point["unit"] for point in points), "")
+    return f"{'rate' if unit.endswith('/s') else clean(metric, 40)}, {unit}"
+
+
+def all_of(tables: "Tables") -> Iterator[dict[str, Any]]:
+    """The charts of the page, in its order."""
+    yield from ratios(tables)
+    yield from versions(tables)
+    yield from curves(tables)
