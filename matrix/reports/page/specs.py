@@ -120,16 +120,16 @@ def _grid(chart: Mapping[str, Any]) -> dict[str, Any]:
     y["axis"] = {"domain": False, "ticks": False, "labelLimit": 300}
     head = {"labelAngle": 0, "labelAlign": "left", "labelAnchor": "end", "labelBaseline": "top"}
     group = {"field": "group", "sort": None, "title": None, "header": head}
-    key = {"values": [{"verdict": verdict, "word": mark(verdict).word} for verdict in seen]}
-    at = {"field": "verdict", "type": "nominal", "sort": None, "axis": None, "title": None}
+    key = {"values": [_entry(place, verdict) for place, verdict in enumerate(seen)]}
+    at = {"field": "column", "type": "ordinal", "axis": None, "title": None}
     word = {"type": "text", "align": "left", "dx": 16}
     return {
         "vconcat": [
             {
                 "data": key,
-                "width": {"step": 94},
-                "height": 18,
-                "encoding": {"x": at | {"scale": {"paddingInner": 0, "align": 0}}},
+                "width": {"step": 92},
+                "height": {"step": 20},
+                "encoding": {"x": at, "y": at | {"field": "line"}},
                 "layer": [
                     *_marks(seen, 18),
                     {"mark": word, "encoding": {"text": {"field": "word"}}},
@@ -149,6 +149,11 @@ def _grid(chart: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "config": {"view": {"stroke": None}, "headerRow": {"labelFontWeight": "bold"}},
     }
+
+
+def _entry(place: int, verdict: str) -> dict[str, Any]:
+    """A verdict in the key of the grid, which has four in a line."""
+    return {"verdict": verdict, "word": mark(verdict).word, "column": place % 4, "line": place // 4}
 
 
 def _marks(seen: Sequence[str], width: int | None = None) -> list[dict[str, Any]]:
