@@ -10,6 +10,7 @@ import pytest
 
 from matrix.indexes import read_config
 from matrix.locks import uv
+from matrix.reports.page import SCRIPTS
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +51,9 @@ def test_it_installs_one_package_and_its_command(built):
         "matrix/facts/signatures.toml",
         "matrix/facts/torchao_pairs.csv",
         "matrix/matrix.schema.json",
+        "matrix/reports/page/assets/page.html.j2",
+        "matrix/reports/page/assets/page.css",
+        *(f"matrix/reports/page/assets/{name}" for name in SCRIPTS),
     ],
 )
 def test_it_carries_what_travels_into_cells_and_what_is_known(built, member):
