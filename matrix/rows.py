@@ -37,6 +37,7 @@ TEST_VERDICTS = frozenset(
 BAD = frozenset({"wrong", "fail", "crash", "timeout", "oom", "uninstallable", "build-failed"})
 WAIVED = "waived"
 NOT_EVIDENCE = frozenset({"infra", "not-run", "no-runner"})
+FIRST, AGAIN = "first", "again"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +48,9 @@ class Row:
     `unit`, `duration` in seconds, sizes in bytes (`peak_rss` is of the suite's largest process),
     `power_limit` in watts, `time` in UTC. `compiling`, `children` and `importing` are the parts of
     `duration` that went into compilers, child processes and modules. `compile_cache` says what
-    the suite began with: `cold`, `warm`, or `off` (one of its own, cold too).
+    the suite began with: `cold`, `warm`, or `off` (one of its own, cold too). A suite that ran in
+    several fresh processes has a `round` for each, from 1. `phase` is `first` or `again` where the
+    rounds were taken in turn with those of the other cell of a comparison.
     """
 
     schema: int = SCHEMA
@@ -96,6 +99,8 @@ class Row:
     median: float | None = None
     spread: float | None = None
     source: str = ""
+    round: int = 0
+    phase: str = ""
 
 
 ROW_FIELDS = tuple(field.name for field in fields(Row))

@@ -1,4 +1,4 @@
-"""What changed between runs."""
+"""What changed between runs: verdicts of tests."""
 
 import pytest
 
