@@ -36,6 +36,35 @@ def waive(reading: Reading, waivers: Sequence[Waiver]) -> Reading:
     return replace(reading, rows=tuple(rows), counts=dict(counts))
 
 
+def together(readings: Sequence[Reading]) -> Reading:
+    """Several rounds of a suite as one reading: all numbers, and of each test its worst outcome."""
+    metrics = [row for reading in readings for row in reading.rows if row.metric]
+    outcomes: dict[str, list[Row]] = {}
+    for reading in readings:
+        for row in reading.rows:
+            if not row.metric:
+                outcomes.setdefault(row.test, []).append(row)
+    if len(outcomes) > 1:
+        outcomes.pop("", None)  # a round without any outcome; its tests have outcomes of others
+    rows = [_worst(rounds) for rounds in outcomes.values()]
+    return Reading(
+        rows=(*rows, *metrics),
+        counts=dict(Counter(row.verdict for row in rows if row.verdict)),
+        complaints=tuple(dict.fromkeys(c for reading in readings for c in reading.complaints)),
+        complete=all(reading.complete for reading in readings),
+        costs=dict(sum((Counter(reading.costs) for reading in readings), Counter())),
+    )
+
+
+def _worst(rounds: Sequence[Row]) -> Row:
+    """A test's worst outcome, which says of how many rounds it is."""
+    worst = max(rounds, key=lambda row: (row.verdict in BAD, row.verdict != "pass"))
+    same = sum(row.verdict == worst.verdict for row in rounds)
+    told = f"{worst.reason} (in {same} of {len(rounds)} rounds)".strip()
+    reason = worst.reason if same == len(rounds) else told
+    return replace(worst, reason=reason, round=0, phase="", side="")
+
+
 def make_entry(
     job: Job,
     run: SuiteRun,

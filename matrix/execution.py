@@ -83,7 +83,7 @@ def carry_out(job: Job, site: Site) -> list[Entry]:
     Raises `Stopped` when the run is stopped and `Unfinished` when the runner is lost or unfit:
     suites that finished before are in the bundle, and logs stay for `abandon`.
     """
-    folder = _folder(job, site)
+    folder = folder_of(job, site)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     done: list[Entry] = []
@@ -91,7 +91,7 @@ def carry_out(job: Job, site: Site) -> list[Entry]:
     try:
         if job.no_runner:
             raise CellFailed("no-runner", job.no_runner)  # noqa: TRY301  one way for all failures
-        environment, probe = _prepare(job, site, folder)
+        environment, probe = prepare(job, site, folder)
         for run in job.suites:
             done.append(_suite(job, run, environment, probe, site, folder))  # noqa: PERF401  kept
     except (RunnerLost, RunnerUnfit) as error:
@@ -107,7 +107,7 @@ def carry_out(job: Job, site: Site) -> list[Entry]:
         else:
             failure = CellFailed("infra", f"{type(error).__name__}: {error}")
         failure.reason = site.redactor.text(failure.reason)
-        done += [_failed(job, run, failure, site, folder) for run in job.suites[len(done) :]]
+        done += [failed(job, run, failure, site, folder) for run in job.suites[len(done) :]]
     finally:
         if not handed_on:
             site.backend.discard(job, folder)
@@ -117,25 +117,27 @@ def carry_out(job: Job, site: Site) -> list[Entry]:
 def abandon(job: Job, failure: CellFailed, site: Site) -> list[Entry]:
     """Record a job that no runner is left for."""
     told = CellFailed(failure.verdict, site.redactor.text(failure.reason))
-    folder = _folder(job, site)
-    entries = [_failed(job, run, told, site, folder) for run in job.suites]
+    folder = folder_of(job, site)
+    entries = [failed(job, run, told, site, folder) for run in job.suites]
     site.backend.discard(job, folder)
     return entries
 
 
-def _folder(job: Job, site: Site) -> Path:
+def folder_of(job: Job, site: Site) -> Path:
+    """A job's own scratch folder."""
     return site.work / "jobs" / f"{job.cell.id}-{job.execution}-{job.environment}"
 
 
-def _label(job: Job, suite: str) -> str:
+def label(job: Job, suite: str) -> str:
+    """What the board calls a stage of a job."""
     return f"{job.cell.id} {suite}"
 
 
-def _prepare(job: Job, site: Site, folder: Path) -> tuple[Environment, dict[str, Any]]:
+def prepare(job: Job, site: Site, folder: Path) -> tuple[Environment, dict[str, Any]]:
     """Make the environment and prove that it is the cell."""
     key = f"{job.id}:environment"
     clock = time.monotonic()
-    site.watcher.started(key, _label(job, "environment"), 0.0)
+    site.watcher.started(key, label(job, "environment"), 0.0)
     reason = ""
     try:
         say = partial(site.watcher.stage, key)
@@ -169,10 +171,10 @@ def _suite(
 ) -> Entry:
     key = f"{job.id}:{run.suite.name}"
     started = utc_now()
-    site.watcher.started(key, _label(job, run.suite.name), run.estimate)
+    site.watcher.started(key, label(job, run.suite.name), run.estimate)
     out = site.bundle.stage(job.cell.id, job.execution, run.suite.name)
     (out / "requirements.lock").write_text(environment.lock, encoding="utf-8")
-    _keep(folder, out)
+    keep(folder, out)
 
     def line(text: str) -> None:
         words = text.split(" ", 3)
@@ -217,18 +219,18 @@ def _suite(
     return entry
 
 
-def _keep(folder: Path, out: Path) -> None:
+def keep(folder: Path, out: Path) -> None:
     """What the cell was made from, and how far it came."""
     for pattern in ("*.log", "probe.json", "Dockerfile"):
         for path in folder.glob(pattern):
             shutil.copy(path, out / path.name)
 
 
-def _failed(job: Job, run: SuiteRun, failure: CellFailed, site: Site, folder: Path) -> Entry:
+def failed(job: Job, run: SuiteRun, failure: CellFailed, site: Site, folder: Path) -> Entry:
     """Record that a cell got no further; the logs say how far it came."""
     started = utc_now()
     out = site.bundle.stage(job.cell.id, job.execution, run.suite.name)
-    _keep(folder, out)
+    keep(folder, out)
     site.redactor.also("cell", folder / "env").clean(out)
     probe = read_probe(folder / "probe.json")
     base = base_fields(job, run, site.bundle.id, None, probe, started)
@@ -236,6 +238,6 @@ def _failed(job: Job, run: SuiteRun, failure: CellFailed, site: Site, folder: Pa
     entry = make_entry(job, run, 0.0, reading, base)
     site.bundle.commit(out, entry, reading.rows)
     key = f"{job.id}:{run.suite.name}"
-    site.watcher.started(key, _label(job, run.suite.name), 0.0)
+    site.watcher.started(key, label(job, run.suite.name), 0.0)
     site.watcher.finished(key, reading.counts, failure.reason, 0.0)
     return entry

@@ -38,6 +38,7 @@ BAD = frozenset({"wrong", "fail", "crash", "timeout", "oom", "uninstallable", "b
 WAIVED = "waived"
 NOT_EVIDENCE = frozenset({"infra", "not-run", "no-runner"})
 FIRST, AGAIN = "first", "again"
+BEFORE, AFTER = "before", "after"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,8 +50,9 @@ class Row:
     `power_limit` in watts, `time` in UTC. `compiling`, `children` and `importing` are the parts of
     `duration` that went into compilers, child processes and modules. `compile_cache` says what
     the suite began with: `cold`, `warm`, or `off` (one of its own, cold too). A suite that ran in
-    several fresh processes has a `round` for each, from 1. `phase` is `first` or `again` where the
-    rounds were taken in turn with those of the other cell of a comparison.
+    several fresh processes has a `round` for each, from 1. In a comparison `side` is `before` or
+    `after`: rounds of one number ran one after the other, and those of the `phase` `again` repeat
+    what the `first` ones showed.
     """
 
     schema: int = SCHEMA
@@ -101,6 +103,7 @@ class Row:
     source: str = ""
     round: int = 0
     phase: str = ""
+    side: str = ""
 
 
 ROW_FIELDS = tuple(field.name for field in fields(Row))

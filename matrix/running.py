@@ -3,21 +3,27 @@
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from matrix import judge, leases, resources, scratch
+from matrix import interleaved, judge, leases, resources, scratch
 from matrix.backends import Context
 from matrix.backends.compiled import CompileCaches
 from matrix.dispatch.local import Post, run_jobs
 from matrix.dispatch.turns import Turns
 from matrix.execution import Site, Watcher, abandon, carry_out
+from matrix.interleaved import InTurn
 from matrix.judge import Finding
+from matrix.judge.comparisons import compare_cells
+from matrix.judge.effects import PAIRS_AGAIN
+from matrix.judge.verdicts import suspects
 from matrix.plan import Plan, fits
-from matrix.process import WORK_LABEL
+from matrix.process import WORK_LABEL, Stopped
 from matrix.redact import Redactor
+from matrix.rows import Row
 from matrix.runners import RunnerInfo
 from matrix.schema import BUILTIN_SUITES
 from matrix.setups import Setup
@@ -36,16 +42,25 @@ class RunResult:
 
 
 def run_plan(
-    plan: Plan, workspace: Workspace, setup: Setup, watcher: Watcher, *, cold: bool = False
+    plan: Plan,
+    workspace: Workspace,
+    setup: Setup,
+    watcher: Watcher,
+    *,
+    cold: bool = False,
+    turns: InTurn | None = None,
 ) -> RunResult:
     """Carry a plan out; everything that finishes is in the bundle even if this process dies.
 
-    With `cold` no suite finds code that an earlier run compiled.
+    With `cold` no suite finds code that an earlier run compiled. With `turns` the plan's jobs are
+    two cells, or one, that are compared on the first runner that takes both.
     Raises `InfrastructureError` when results cannot be written.
     """
     store = workspace.store
     before = store.baselines()
     told = {"file": workspace.file.name, **setup.as_json(), **plan.as_json()}
+    if turns:
+        told["compare"] = {"cells": list(turns.cells), "pairs": turns.pairs}
     bundle = store.create(_redactor(workspace).data(told))
     started = utc_now()
     with scratch.folder(store, bundle.id) as work:
@@ -73,12 +88,12 @@ def run_plan(
             )
 
         sites = [(runner, site(runner)) for runner in setup.inventory.runners]
-        entries = run_jobs(
-            plan.jobs,
-            [_post(runner, there) for runner, there in sites],
-            partial(abandon, site=sites[0][1]),
-            stop=workspace.stop,
-        )
+        if turns and not any(job.no_runner for job in plan.jobs):
+            entries = _in_turn(plan, turns, sites)
+        else:
+            posts = [_post(runner, there) for runner, there in sites]
+            give_up = partial(abandon, site=sites[0][1])
+            entries = run_jobs(plan.jobs, posts, give_up, stop=workspace.stop)
     interrupted = workspace.stop.is_set()
     bundle.finish(
         {
@@ -97,6 +112,22 @@ def run_plan(
     return RunResult(
         run=run, entries=tuple(entries), findings=tuple(findings), interrupted=interrupted
     )
+
+
+def _in_turn(plan: Plan, turns: InTurn, sites: Sequence[tuple[RunnerInfo, Site]]) -> list[Entry]:
+    """Compare two cells where both can run; what stands out is measured again there."""
+    fitting = (place for place in sites if all(fits(job, place[0]) for job in plan.jobs))
+    runner, site = next(fitting, sites[0])
+    jobs = [replace(job, runner=runner.name) for job in plan.jobs]
+
+    def again(before: Sequence[Row], after: Sequence[Row]) -> tuple[set[str], int]:
+        found = compare_cells(before, after, turns.cells).judgements
+        return {judgement.contrast.key.test for judgement in suspects(found)}, PAIRS_AGAIN
+
+    try:
+        return interleaved.carry_out(jobs, turns, site, again)
+    except Stopped:
+        return []
 
 
 def _post(runner: RunnerInfo, site: Site) -> Post:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matrix import errors
 from matrix.cli.base import base_command
+from matrix.cli.compare import compare_command, compare_options, run_options
 from matrix.cli.features import features_command
 from matrix.cli.look import (
     explain_command,
@@ -115,6 +116,7 @@ def build_parser() -> argparse.ArgumentParser:
                      help="which wrong results make the exit code 1")  # fmt: skip
     sub.add_argument("--cold", action="store_true",
                      help="empty the compile cache that a cell's feature suite keeps")  # fmt: skip
+    run_options(sub)
     sub = add("report", report_command, [chosen], "print tables of all or of one run")
     sub.add_argument("run", nargs="?", help="a run id or `latest`; else the newest of every cell")
     sub.add_argument("--format", choices=("terminal", "markdown"), default="terminal")
@@ -122,6 +124,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_files(sub)
     sub.add_argument("--publish", metavar="RUN", help="promote a run to the tracked results")
     add_readers(add)
+    compare_options(
+        add("compare", compare_command, [], "say what is faster or slower, and how sure that is")
+    )
     sub = add("render", render_command, [chosen], "print or write Dockerfiles or Compose files")
     sub.add_argument("--out", type=Path, help="write <cell id>.<kind> files to this folder")
     sub.add_argument("--classic", action="store_true", help="for engines without BuildKit")

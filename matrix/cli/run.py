@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from matrix import errors
 from matrix.cli.common import fresh_line, is_bad, planned, print_json
+from matrix.cli.compare import compared, in_turn, show
 from matrix.cli.interrupt import Interrupt
 from matrix.cli.report import print_tables
 from matrix.rows import BAD
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
+    from matrix.interleaved import InTurn
     from matrix.judge import Finding
     from matrix.plan import Plan
     from matrix.running import RunResult
@@ -25,14 +27,21 @@ if TYPE_CHECKING:
 
 def run_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     """Carry the plan out, print tables and findings; the exit code says how it went."""
+    arguments, turns = in_turn(arguments, workspace)
     plan, setup = planned(arguments, workspace)
     with setup:
         if not plan.jobs:
             return _nothing_to_do(arguments, plan)
-        return _run(arguments, workspace, plan, setup)
+        return _run(arguments, workspace, plan, setup, turns)
 
 
-def _run(arguments: argparse.Namespace, workspace: Workspace, plan: "Plan", setup: "Setup") -> int:
+def _run(
+    arguments: argparse.Namespace,
+    workspace: Workspace,
+    plan: "Plan",
+    setup: "Setup",
+    turns: "InTurn | None",
+) -> int:
     from matrix.board import make_board
     from matrix.running import as_json, run_plan
 
@@ -52,15 +61,21 @@ def _run(arguments: argparse.Namespace, workspace: Workspace, plan: "Plan", setu
             f"{len(plan.jobs)} job(s) on {plan.slots} slot(s), about {plan.estimate / 60:.0f} min; "
             f"{len(plan.fresh)} suite(s) fresh; {len(plan.excluded)} combination(s) excluded"
         )
-        result = run_plan(plan, workspace, setup, board, cold=arguments.cold)
+        result = run_plan(plan, workspace, setup, board, cold=arguments.cold, turns=turns)
+    comparison = compared(result, turns, workspace) if turns and result.entries else None
     if arguments.json:
-        print_json(as_json(result, plan))
+        seen = {"comparison": comparison.as_json()} if comparison else {}
+        print_json({**as_json(result, plan), **seen})
+    elif comparison:
+        show(arguments, workspace, comparison)
     else:
         print_tables(arguments, workspace, [*result.run.entries, *(f.entry for f in plan.fresh)])
         _print_costs(result, workspace)
     _print_findings(result)
     print(f"bundle: {result.run.path}", file=sys.stderr)
     _print_wrong([*result.run.entries, *(f.entry for f in plan.fresh)])
+    if comparison and comparison.regressed and arguments.fail_on != "never":
+        return errors.NEW_WRONG
     return _exit_code(arguments.fail_on, result, plan)
 
 

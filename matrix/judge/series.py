@@ -43,15 +43,14 @@ class Side:
 class Contrast:
     """One series of two sides; a side is None where the series is not there at all.
 
-    `baseline` says whether the side before has any result. `place` is the execution that the sides
-    are of, two of them where two cells are compared.
+    `measured` says which of the sides have results of the execution `place` at all.
     """
 
     place: str
     key: Key
     before: Side | None
     after: Side | None
-    baseline: bool = True
+    measured: tuple[bool, bool] = (True, True)
 
     @property
     def workload(self) -> str:
@@ -69,10 +68,11 @@ def contrasts(before: Iterable[Row], after: Iterable[Row], place: str) -> list[C
         test = Key(key.suite, key.test, "", "")
         if key == test and any(k != key and k[:2] == key[:2] for k in (*old, *new)):
             continue  # the other side says which metrics the test has
-        sides_ = (old.get(key, old.get(test)), new.get(key, new.get(test)))
-        found.append(
-            Contrast(place=place, key=key, before=sides_[0], after=sides_[1], baseline=bool(old))
-        )
+        was, is_ = old.get(key, old.get(test)), new.get(key, new.get(test))
+        if all(side is None or side.why.startswith("skip") for side in (was, is_)):
+            continue  # nowhere a series
+        measured = (bool(old), bool(new))
+        found.append(Contrast(place=place, key=key, before=was, after=is_, measured=measured))
     return found
 
 
@@ -145,7 +145,7 @@ def _side(rows: list[Row], outcome: Row | None) -> Side:
         conditions=_conditions(last, outcome),
         first=first,
         again=again,
-        in_turn=all(row.phase for row in rows),
+        in_turn=all(row.side for row in rows),
         why="" if first else "; ".join(reasons),
     )
 

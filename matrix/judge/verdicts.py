@@ -74,11 +74,12 @@ def _absent(contrast: Contrast) -> tuple[NumberVerdict, str] | None:
     """What a series is called that one side has not measured; a disturbed one was measured."""
     before, after = contrast.before, contrast.after
     if after is None:
-        return "gone", "the series is not there any more"
+        what = "series" if contrast.measured[1] else "execution"
+        return "gone", f"the {what} is not there any more"
     if not after.unit:
         return "missing", after.why
     if before is None:
-        if contrast.baseline:
+        if contrast.measured[0]:
             return "new", "only the second side has it"
         return "first-seen", "nothing was measured before"
     return None if before.unit else ("new", f"before: {before.why}")

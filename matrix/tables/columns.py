@@ -55,8 +55,8 @@ def newest(df: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows["run"] == pd.Series(of_last, rows.index, dtype=object)]
     # A retry within a run has new numbers for the same metric, but its outcome has no params key.
     params = rows["params"].where(rows["metric"] != "", "")
-    rows = rows.assign(_params=params).drop_duplicates([*test, "metric", "_params"], keep="last")
-    return rows.drop(columns="_params")
+    once = [*test, "metric", "_params", "round", "phase", "side"]
+    return rows.assign(_params=params).drop_duplicates(once, keep="last").drop(columns="_params")
 
 
 def outcomes(df: pd.DataFrame) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from matrix.rows import AGAIN
 from matrix.tables.baselines import NOT_COMPARABLE, baselines, ratio
 from matrix.tables.columns import executions, natural, newest, records
 from matrix.tables.verdicts import NOT_MEASURED
@@ -55,12 +56,19 @@ def _measurements(df: pd.DataFrame) -> dict[tuple[tuple[str, ...], str], dict[st
     sources = dict(zip(tests, outcomes["source"], strict=True))
     cells: dict[tuple[tuple[str, ...], str], dict[str, Any]] = {}
     keys_of: dict[str, dict[tuple[str, ...], None]] = {}
+    rounds: dict[tuple[tuple[str, ...], str], list[dict[str, Any]]] = {}
     for row in metrics:
-        params, work = _params(row["params"])
-        key = (row["workload"] or row["test"], params, row["metric"], row["unit"])
+        key = (
+            row["workload"] or row["test"],
+            _params(row["params"])[0],
+            row["metric"],
+            row["unit"],
+        )
         source = row["source"] or sources.get((row["label"], row["suite"], row["test"]), "")
-        cells[key, row["label"]] = _value(row | {"source": source}, work)
+        rounds.setdefault((key, row["label"]), []).append(row | {"source": source})
         keys_of.setdefault(row["test"], {})[key] = None
+    for place, several in rounds.items():
+        cells[place] = _value(_of_rounds(several), _params(several[0]["params"])[1])
     measured = {(row["test"], row["label"]) for row in metrics}
     outcomes = outcomes[(outcomes["workload"] != "") | (outcomes["suite"] == "throughput")]
     for row in records(outcomes):
@@ -71,6 +79,23 @@ def _measurements(df: pd.DataFrame) -> dict[tuple[tuple[str, ...], str], dict[st
                 blank = dict.fromkeys(_FIELDS)
                 cells[key, row["label"]] = blank | {"status": status, "why": row["reason"]}
     return cells
+
+
+def _of_rounds(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """One row for the rounds of a series: the median of medians, and the spread between rounds.
+
+    Rounds that repeat only what stood out are left out, and those that were disturbed where there
+    are others.
+    """
+    if len(rows) == 1:
+        return rows[0]
+    first = [row for row in rows if row["phase"] != AGAIN] or rows
+    good = [row for row in first if not row["reason"]]
+    if not good:
+        return first[0]
+    medians = pd.Series([float(row["median"]) for row in good])
+    low, high = medians.quantile([0.25, 0.75])
+    return good[0] | {"median": float(medians.median()), "spread": float(high - low)}
 
 
 def _value(row: dict[str, Any], work: dict[str, float]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ def metric(median, **more):
 
 
 def rounds(level, count=6, *, phase="first", seed=1, noise=0.005, **more):
+    more.setdefault("side", "before" if phase else "")
     rng = random.Random(seed)
     values = [level * (1 + rng.gauss(0, noise)) for _ in range(count)]
     return [metric(v, round=n + 1, phase=phase, **more) for n, v in enumerate(values)]
@@ -98,7 +99,8 @@ def test_processes_that_differ_more_than_the_effect_are_not_called():
 
     def bimodal(level, phase, count):
         return [
-            metric(level * rng.choice([1.14, 1.97]), round=n + 1, phase=phase) for n in range(count)
+            metric(level * rng.choice([1.14, 1.97]), round=n + 1, phase=phase, side="after")
+            for n in range(count)
         ]
 
     for _ in range(100):
