@@ -19,8 +19,6 @@ def diff_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     from matrix.diff import compare, side
     from matrix.reports import diffpage
 
-    if arguments.json and arguments.markdown:
-        raise errors.InputError("`--markdown` and `--json` are two formats", ["leave out one"])
     sides, problems = [], []
     for name in (arguments.before, arguments.now):
         try:
@@ -36,7 +34,7 @@ def diff_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     if arguments.json:
         print_json(diffpage.as_json(found))
     else:
-        write = diffpage.markdown if arguments.markdown else diffpage.render
+        write = diffpage.markdown if arguments.format == "markdown" else diffpage.render
         print(write(found), end="")
     return _exit_code(arguments.fail_on, found)
 

@@ -23,7 +23,8 @@ def add_readers(add: Add) -> None:
     what = "a run id, `latest`, `latest~1`, the path of a bundle or of a folder of bundles"
     sub.add_argument("before", nargs="?", default="latest~1", metavar="RUN", help=what)
     sub.add_argument("now", nargs="?", default="latest", metavar="RUN", help="the same")
-    sub.add_argument("--markdown", action="store_true", help="for an issue or a step summary")
+    sub.add_argument("--format", choices=("terminal", "markdown"), default="terminal",
+                     help="markdown: for an issue or a step summary")  # fmt: skip
     sub.add_argument("--fail-on", choices=("new", "any", "never"), default="new",
                      help="which wrong results make the exit code 1")  # fmt: skip
     text = "say since which release features pass where, and when that was last verified"

@@ -166,7 +166,7 @@ def test_the_command_prints_text_markdown_or_json(results, run_cli, matrix_file)
         f"{first} → {second}: 1 new, 0 unchanged\n\nnew: wrong now, and was not\n"
         "  test_a.py::test_a: pass → fail\n    torch2.6.0-cpu-py3.11 venv-cpu\n    <b>|boom\n"
     )
-    page = run_cli("diff", "--markdown").out
+    page = run_cli("diff", "--format", "markdown").out
     assert (
         "| new | `test_a.py::test_a` | ✓ pass → ✗ fail | `torch2.6.0-cpu-py3.11 venv-cpu` |" in page
     )
