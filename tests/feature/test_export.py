@@ -143,7 +143,7 @@ def package(device, tmp_path_factory):
 NO_PACKAGE = Refusal(
     "AttributeError",
     r"module 'torch\._inductor' has no attribute 'aoti_compile_and_package'",
-    "https://pytorch.org/docs/stable/torch.compiler_aot_inductor.html: new in 2.5",
+    "https://pytorch.org/docs/stable/torch.compiler_aot_inductor.html; 2.5.1 was seen without it",
 )
 
 
