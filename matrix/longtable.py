@@ -38,7 +38,10 @@ def long_table(store: Store) -> LongTable:
     files: list[Path] = []
     complaints: list[str] = []
     have = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    for run in store.paths():
+    runs = store.paths()
+    ids = {run.name for run in runs}
+    _forget(folder, {name for name in have if name.rpartition("-")[0] not in ids})
+    for run in runs:
         name = f"{run.name}-{_fingerprint(run)}"
         path, told = folder / f"{name}.parquet", folder / f"{name}.json"
         if path.name not in have:
@@ -120,6 +123,7 @@ def read_table(path: Path, run: str) -> Any:  # noqa: ANN401  pyarrow has no typ
             raise ValueError(message)
         names = [name for name in file.schema_arrow.names if name in Row.__dataclass_fields__]
         table = file.read(columns=names, use_threads=False)  # a file is small
+    table.validate(full=True)  # a text that is no UTF-8 would end every query
     _check(table, names, {"run": run, **_place(path)})
     return _conform(table)
 

@@ -1,6 +1,7 @@
 """`query`: SQL over the rows of all bundles."""
 
 import argparse
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ def query_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     with database(workspace) as found:
         answer = found.select(arguments.sql)
     if arguments.json:
-        print_json(list(answer.records()))
+        print_json([{k: _finite(v) for k, v in line.items()} for line in answer.records()])
     elif arguments.csv:
         print(plain.comma_separated(answer.columns, answer.lines), end="")
     else:
@@ -48,6 +49,11 @@ def query_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
         more = f"; the first {SHOWN} are shown, `--csv` prints all" if count > SHOWN else ""
         print(f"{count} line(s){more}", file=sys.stderr)
     return errors.OK
+
+
+def _finite(value: object) -> object:
+    """JSON has no NaN and no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _print_views(arguments: argparse.Namespace, workspace: Workspace) -> int:

@@ -1,6 +1,7 @@
 """SQL over bundles: what it answers, what it refuses, what damaged bundles cost."""
 
 import json
+import shutil
 import threading
 
 import pyarrow as pa
@@ -161,6 +162,15 @@ def newer(path):
     pq.write_table(table.set_column(place, "schema", pa.array([2] * table.num_rows)), path)
 
 
+def no_text(path):
+    """A reason that is no UTF-8."""
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("reason")
+    offsets = pa.array([0, 2], pa.int32()).buffers()[1]
+    reason = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(b"\xff\xfe")])
+    pq.write_table(table.set_column(place, "reason", reason), path)
+
+
 def foreign(path):
     table = pq.read_table(path)
     place = table.schema.get_field_index("run")
@@ -172,6 +182,7 @@ def foreign(path):
     [
         pytest.param(lambda path: path.write_bytes(path.read_bytes()[:-20]), "Parquet", id="cut"),
         pytest.param(lambda path: path.write_bytes(b""), "Parquet", id="empty"),
+        pytest.param(no_text, "UTF8", id="no-text"),
         pytest.param(newer, "it is of schema 2, this version reads 1: update", id="newer"),
         pytest.param(foreign, "its rows are of run 'other', its folder of", id="of-another-run"),
         pytest.param(
@@ -225,6 +236,15 @@ def test_only_what_changed_is_read_again(results, monkeypatch):
     assert not first[1].exists()
 
 
+def test_rows_of_a_run_that_is_gone_are_forgotten(results, ask):
+    keep(results, feature("a"))
+    gone = keep(results, feature("b"), night=2)
+    assert len(long_table(Store(results)).files) == 2
+    shutil.rmtree(results / "local" / "runs" / gone)
+    assert ask("select feature from features").lines == (("a",),)
+    assert len(list((results / "local" / "rows").iterdir())) == 1
+
+
 def test_the_command_prints_a_table_csv_or_json(results, run_cli, matrix_file):
     matrix_file("")
     keep(results, feature("a", reason="=1+1"), feature("b", reason="\x1b[31mred\n"))
@@ -238,6 +258,7 @@ def test_the_command_prints_a_table_csv_or_json(results, run_cli, matrix_file):
     }  # fmt: skip
     assert run_cli("query").out.startswith("rows: schema, run, time, cell, ")
     assert run_cli("query", sql, "--csv", "--json").code == 2
+    assert json.loads(run_cli("query", "select 'nan'::float as n", "--json").out) == [{"n": None}]
     wrong = run_cli("query", "select x from rows")
     assert (wrong.code, wrong.out) == (2, "")
 
