@@ -377,6 +377,14 @@ def test_a_curve_is_over_a_number_that_varies_in_one_column():
     assert [(p["torch"], p["x"]) for p in chart["points"]] == [("2.9.0", 1), ("2.9.0", 8)]
 
 
+def test_points_of_a_curve_share_a_unit_whatever_their_size():
+    rows = [metric(params=json.dumps({"batch": b}), median=b / 1e4) for b in (1, 100_000)]
+    [chart] = points_of(*rows, kind="curves")
+    assert [(p["value"], p["unit"]) for p in chart["points"]] == [
+        (pytest.approx(100.0), "us"), (pytest.approx(1e7), "us"),
+    ]  # fmt: skip
+
+
 def test_ratios_are_a_heat_map_where_there_is_a_baseline():
     rows = [metric(), metric("2.10.0", median=1.0)]
     assert points_of(*rows, kind="ratios") == []

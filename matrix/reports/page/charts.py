@@ -27,7 +27,7 @@ def versions(tables: "Tables") -> list[dict[str, Any]]:
     for (name, params, metric, unit), cells in workloads(tables.workloads):
         for device in dict.fromkeys(column["device"] for column in where.values()):
             own = {label: c for label, c in cells.items() if where[label]["device"] == device}
-            points = _points(where, own, unit)
+            points = _scaled(_points(where, own, unit))
             if len({point["torch"] for point in points}) > 1:
                 title = " ".join(filter(None, [clean(name, 60), clean(params, 120)]))
                 said = f"{_axis(metric, points)}, on {device}"
@@ -37,7 +37,7 @@ def versions(tables: "Tables") -> list[dict[str, Any]]:
 
 
 def curves(tables: "Tables") -> list[dict[str, Any]]:
-    """One chart per workload and numeric parameter that varies: its value over the parameter."""
+    """One chart per workload, device and number that varies: its value over that parameter."""
     where = _columns(tables)
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for (name, params, metric, unit), cells in workloads(tables.workloads):
@@ -48,17 +48,20 @@ def curves(tables: "Tables") -> list[dict[str, Any]]:
                 rest = " ".join([*words[:place], *words[place + 1 :]])
                 for point in _points(where, cells, unit):
                     more = {"x": int(value), "parameter": clean(key, 40), "series": point["short"]}
-                    groups[name, rest, key, metric].append(point | more)
+                    group = (name, rest, key, metric, point["device"], point["unit"])
+                    groups[group].append(point | more)
     charts = []
-    for (name, rest, key, metric), points in groups.items():
+    for (name, rest, key, metric, device, _), points in groups.items():
         seen = defaultdict(set)
         for point in points:
             seen[point["column"]].add(point["x"])
         kept = [point for point in points if len(seen[point["column"]]) > 1]
         if kept:
+            kept = _scaled(kept)
             title = " ".join(filter(None, [clean(name, 60), clean(rest, 120)]))
-            head = {"title": f"{title} by {clean(key, 40)}", "subtitle": _axis(metric, kept)}
-            charts.append({"kind": "curves", **head, "points": kept})
+            head = {"title": f"{title} by {clean(key, 40)}"}
+            said = f"{_axis(metric, kept)}, on {device}"
+            charts.append({"kind": "curves", **head, "subtitle": said, "points": kept})
     return charts
 
 
@@ -125,22 +128,29 @@ def _columns(tables: "Tables") -> dict[str, dict[str, Any]]:
 def _points(
     where: Mapping[str, dict[str, Any]], cells: Mapping[str, Mapping[str, Any]], unit: str
 ) -> list[dict[str, Any]]:
-    """Rates where they are known, else the values themselves; in the unit that suits them all."""
+    """Rates where they are known, else the values themselves, each with its interval."""
     good = {label: cell for label, cell in cells.items() if cell["status"] == "value"}
     rated = bool(good) and all(cell["rate"] for cell in good.values())
-    key = "rate" if rated else "median"
-    unit = next((c["rate_unit"] for c in good.values()), unit) if rated else unit
-    by, shown = scale([cell[key] for cell in good.values()], unit)
     points = []
     for label, cell in good.items():
         half = (cell["spread"] or 0.0) / 2
         ends = [cell["median"] - half, cell["median"] + half]
         if rated:  # the work of a call does not change
             ends = [cell["rate"] * cell["median"] / end for end in ends if end > 0]
-        low, high = min(ends) * by, max(ends) * by
-        value = {"value": cell[key] * by, "low": low, "high": high, "unit": shown}
+        value = {"value": cell["rate"] if rated else cell["median"], "low": min(ends)}
+        value |= {"high": max(ends), "unit": cell["rate_unit"] if rated else unit}
         points.append(where[label] | value | {"series": where[label]["place"]})
     return points
+
+
+def _scaled(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Points of one unit in the multiple of it that suits them all."""
+    by, unit = scale([point["value"] for point in points], points[0]["unit"] if points else "")
+    numbers = ("value", "low", "high")
+    return [
+        point | {name: point[name] * by for name in numbers} | {"unit": clean(unit, 20)}
+        for point in points
+    ]
 
 
 def _axis(metric: str, points: Iterable[Mapping[str, Any]]) -> str:

@@ -11,7 +11,8 @@ from matrix.reports.marks import mark
 from matrix.reports.page.shapes import COLOURS, SHAPES
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
-# Okabe and Ito's colours, which differ for all common kinds of colour blindness, without black.
+# Okabe and Ito's colours, which differ for all common kinds of colour blindness, without black; the
+# page has its own for a dark ground.
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
 _ORDER = {"field": "order", "op": "min"}
 _RULE = {"type": "rule", "strokeWidth": 2, "opacity": 0.6}
@@ -28,13 +29,14 @@ def complete(chart: Mapping[str, Any]) -> dict[str, Any]:
     """The specification with its points and its title: a picture of its own."""
     title = {"text": chart["title"], "subtitle": _wrapped(chart["subtitle"]), "anchor": "start"}
     made = spec(chart) | {"data": {"name": "points", "values": chart["points"]}, "title": title}
-    return made | {"background": "white", "padding": 16}
+    config = {"range": {"category": PALETTE}, **made.get("config", {})}
+    return made | {"background": "white", "padding": 16, "config": config}
 
 
 def together(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Several charts as one picture, three in a row."""
     parts = [complete(chart) for chart in found]
-    outer = {name: parts[0][name] for name in ("$schema", "background", "padding")}
+    outer = {name: parts[0][name] for name in ("$schema", "background", "padding", "config")}
     inner = [{k: v for k, v in part.items() if k not in outer} for part in parts]
     for place, part in enumerate(inner):  # each with its own points
         part["data"] = part["data"] | {"name": f"points{place}"}
@@ -61,8 +63,8 @@ def _versions(_chart: Mapping[str, Any]) -> dict[str, Any]:
     x = {"field": "torch", "type": "ordinal", "sort": _ORDER, "title": None}
     told = _told("short", "series", "value", "low", "high", "unit")
     legend = {"orient": "bottom", "columns": 1, "title": None, "labelLimit": 420}
-    colour = {"field": "series", "legend": legend, "scale": {"range": PALETTE}}
-    shape = {"field": "series", "legend": None}
+    colour = {"field": "series", "sort": _ORDER, "legend": legend}
+    shape = {"field": "series", "sort": _ORDER, "legend": None}
     low = y | {"field": "low"}
     line = {"mark": {"type": "line", "strokeWidth": 1.5, "opacity": 0.5}}
     dot = {"mark": {"type": "point", "filled": True, "size": 60, "opacity": 1}}
@@ -81,8 +83,9 @@ def _versions(_chart: Mapping[str, Any]) -> dict[str, Any]:
 def _curves(chart: Mapping[str, Any]) -> dict[str, Any]:
     parameter = chart["points"][0]["parameter"]
     made = _versions(chart)
+    axis = {"grid": False, "values": sorted({point["x"] for point in chart["points"]})}
     x: dict[str, Any] = {"field": "x", "type": "quantitative", "title": parameter}
-    x |= {"scale": {"type": "log", "base": 2}, "axis": {"grid": False}}
+    x |= {"scale": {"type": "log", "base": 2}, "axis": axis}
     return made | {"encoding": {"x": x}}
 
 
@@ -94,13 +97,13 @@ def _ratios(_chart: Mapping[str, Any]) -> dict[str, Any]:
         "height": {"step": 24},
         "encoding": {
             "x": {"field": "short", "type": "ordinal", "sort": _ORDER, "title": None,
-                  "axis": {"orient": "top", "labelAngle": -40}},
+                  "scale": {"paddingInner": 0.04}, "axis": {"orient": "top", "labelAngle": -40}},
             "y": {"field": "row", "type": "ordinal", "sort": None, "title": None,
-                  "axis": {"labelLimit": 420}},
+                  "scale": {"paddingInner": 0.1}, "axis": {"labelLimit": 420}},
         },
         "layer": [
             {
-                "mark": {"type": "rect", "stroke": "#ffffff", "tooltip": True},
+                "mark": {"type": "rect", "cornerRadius": 2},
                 "encoding": {
                     "color": {"field": "ratio", "type": "quantitative", "legend": None,
                               "scale": scheme | {"clamp": True}},

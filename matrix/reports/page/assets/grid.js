@@ -30,7 +30,7 @@ function drawGrid(view, state, columns, at) {
   const [rem, style] = [remOf(), getComputedStyle(document.documentElement)];
   const first = parseFloat(style.getPropertyValue("--first")) * rem;
   const room = (at.width - first - 2) / columns.length / rem; // as wide as there is room
-  const kind = (state.words ? state.words === "1" : room >= MINIMUM.words) ? "words" : "marks";
+  const kind = room >= MINIMUM.words ? "words" : "marks";
   const width = Math.floor(Math.min(Math.max(room, MINIMUM[kind]), MAXIMUM[kind]) * rem);
   const tokens = tokensOf(columns);
   Object.assign(grid, {

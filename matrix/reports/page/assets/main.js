@@ -10,7 +10,7 @@ const VIEWS = {
   untested: { title: "Not tested", count: data.untested.length, draw: drawUntested },
   executions: { title: "Executions", count: data.columns.length, draw: drawColumns },
 };
-const viewOf = (state) => (VIEWS[state.view] ? state.view : "features");
+const viewOf = (state) => (isGrid(state) ? "features" : state.view);
 
 function change(changes, focus) {
   const before = current;
@@ -54,7 +54,7 @@ function drawStatus(name, columns, found) {
     if (found.unrun && !current.unrun) parts.push(`${found.unrun} that never ran in these are not on view`);
   } else if (name !== "untested") parts.push(`${columns.length} of ${data.columns.length} executions`);
   const apart = data.columns.length - data.columns.filter((one) => !one.companions.length).length;
-  if (SOME_ALONE && apart && !current.companion && name !== "untested") parts.push(`${apart} with companions are not on view`);
+  if (apart && !current.companion && companionsOf(current) === "none") parts.push(`${apart} with companions are not on view`);
   document.getElementById("status").textContent = parts.join(" · ");
 }
 
@@ -108,7 +108,7 @@ function drawFilters(name) {
     if (distinct(all.map((one) => one[key])).length > 1) parts.push(choice(key, label, [["", "all"], ...values.map((value) => [value, value])]));
   }
   const companions = distinct(data.columns.flatMap((one) => one.companions.flatMap((part) => [part.split("==")[0], part]))).sort();
-  if (companions.length) parts.push(choice("companion", "Companions", [...(SOME_ALONE ? [["", "none"], ["all", "any or none"]] : [["", "all"]]), ...companions.map((part) => [part, part.replace("==", " ")])]));
+  if (companions.length) parts.push(choice("companion", "Companions", [...(companionsOf(current) === "none" ? [["", "none"], ["all", "any or none"]] : [["", "any or none"], ["none", "none"]]), ...companions.map((part) => [part, part.replace("==", " ")])]));
   if (name === "features") {
     parts.push(choice("sort", "Sort", [["", "by group"], ["trouble", "most trouble first"], ["name", "by name"]]));
     parts.push(check("differ", "only what differs"), check("unrun", "also what never ran"));

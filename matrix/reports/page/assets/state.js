@@ -7,7 +7,7 @@ const AXES = {
 };
 const KEYS = [
   "view", "torch", "variant", "python", "device", "backend", "companion", "feature", "verdict",
-  "differ", "unrun", "words", "sort", "at",
+  "differ", "unrun", "sort", "at",
 ];
 
 function readState() {
@@ -40,13 +40,17 @@ function isRelease(torch, wanted) {
   return torch === release || torch.startsWith(`${release}.`) || torch.startsWith(`${release}+`);
 }
 
+// In the table of features, cells with companions only where they are asked for: few features are theirs.
+const companionsOf = (state) => (SOME_ALONE && isGrid(state) ? "none" : "all");
+const isGrid = (state) => !["causes", "throughput", "suites", "untested", "executions"].includes(state.view);
+
 // One that has `torch`, `variant`, `python` and `companions`: a column, or a cell without results.
 function isChosen(one, state) {
   const within = (name, wanted) => (name === "torch" ? isRelease(one[name], wanted) : one[name] === wanted);
   for (const name of Object.keys(AXES)) {
     if (state[name] && name in one && !several(state[name]).some((part) => within(name, part))) return false;
   }
-  const wanted = state.companion || (SOME_ALONE ? "none" : "all");
+  const wanted = state.companion || companionsOf(state);
   if (wanted === "all") return true;
   if (wanted === "none") return !one.companions.length;
   return one.companions.some((part) => part === wanted || part.split("==")[0] === wanted);

@@ -54,8 +54,7 @@ function drawSuites(view, state, columns) {
 }
 
 function drawUntested(view, state) {
-  const fits = { ...state, companion: state.companion || "all" };
-  const rows = data.untested.filter((gap) => isChosen(gap, fits) && has(state, gap.cell, gap.word, gap.reason, gap.source));
+  const rows = data.untested.filter((gap) => isChosen(gap, state) && has(state, gap.cell, gap.word, gap.reason, gap.source));
   view.replaceChildren(plainTable("Combinations without results", ["cell", "verdict", "reason", "kind", "source"], rows.map((gap) => [
     el("span", { class: "mono" }, gap.cell),
     el("td", {}, verdictTag(gap.look, gap.symbol, gap.word)),
@@ -119,10 +118,12 @@ function colourOf(name) {
 function configOf() {
   const [ink, muted, line] = ["ink", "muted", "line"].map(colourOf);
   const font = getComputedStyle(document.body).fontFamily;
+  const [small, large] = [0.72 * remOf(), 0.8 * remOf()];
+  const category = ["series-1", "series-2", "series-3", "series-4", "series-5", "series-6"].map(colourOf);
   return {
-    font, background: "transparent", view: { stroke: "transparent" },
-    axis: { labelColor: muted, titleColor: muted, gridColor: line, domainColor: line, tickColor: line },
-    legend: { labelColor: ink, titleColor: muted },
+    font, background: "transparent", view: { stroke: "transparent" }, range: { category }, text: { fontSize: small },
+    axis: { labelFontSize: small, titleFontSize: small, labelColor: muted, titleColor: muted, gridColor: line, domainColor: line, tickColor: line },
+    legend: { labelFontSize: large, labelColor: ink, titleColor: muted },
   };
 }
 
@@ -156,6 +157,7 @@ async function plot(figure) {
   const place = figure.querySelector(".plot");
   const wide = place.clientWidth;
   if (typeof spec.width === "number") spec.width = Math.max(200, wide - 60);
+  else if (wide < 700) spec.encoding.y.axis.labelLimit = wide / 3;
   const description = `${chart.title}, ${chart.subtitle}: the table below has the same numbers`;
   await embed(place, { ...spec, description }, {
     actions: false, ast: true, renderer: "svg", config: configOf(), defaultStyle: false,
