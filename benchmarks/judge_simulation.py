@@ -39,7 +39,7 @@ Rule = Callable[[Numbers], Numbers]
 
 @dataclass
 class Tally:
-    """What one rule did: false calls, runs it asked for, and of each kind the nights to find."""
+    """What one rule did: false calls, series measured again, nights to find each kind of noise."""
 
     false: int = 0
     asked: int = 0
@@ -85,7 +85,7 @@ def judged(
     nights = [tonight(row[-(WINDOW + 3) :].tolist()) for row in values]
     called = np.zeros(len(values), bool)
     places = np.flatnonzero(suspicious(nights))
-    tally.asked += len(places) > 0
+    tally.asked += len(places)
     if not len(places):
         return called
     old, new = (np.exp(noise(rng, kinds[places], PAIRS_AGAIN)) for _ in range(2))
@@ -190,15 +190,17 @@ def _find(seed: int, tallies: dict[str, Tally], stepped: dict[str, int]) -> None
             tallies[name].found.setdefault(kind, []).extend(mine.tolist())
 
 
-def interval(count: int, of: int) -> str:
-    """A share with its 95 % Wilson interval."""
+def interval(count: int, of: int, times: float = 1.0) -> str:
+    """A share with its 95 % Wilson interval, or so many times that."""
     if not of:
         return "–"
     z = statistics.NormalDist().inv_cdf(0.975)
     share, width = count / of, z * z / of
     middle = (share + width / 2) / (1 + width)
     reach = z * math.sqrt(share * (1 - share) / of + width / of / 4) / (1 + width)
-    return f"{share:.3f} ({max(middle - reach, 0):.3f}-{min(middle + reach, 1):.3f})"
+    values = (share, max(middle - reach, 0), min(middle + reach, 1))
+    low = "{:.3f} ({:.3f}-{:.3f})" if times == 1 else "{:.3g} ({:.3g}-{:.3g})"
+    return low.format(*(value * times for value in values))
 
 
 def main() -> None:
@@ -207,11 +209,13 @@ def main() -> None:
     tallies, stepped = simulate(worlds)
     seeds = f"{worlds} worlds (seeds 0 to {worlds - 1})"
     print(f"{SERIES} series, {seeds}, {PAIRS_AGAIN} pairs to confirm\n")
-    print("| rule | false calls in 50 nights | nights that ask for a run |")
+    nights = SERIES * NIGHTS
+    print(f"| rule | false calls in {NIGHTS} nights | series measured again in a night |")
     print("|---|---|---|")
     for name, tally in tallies.items():
-        asked = interval(tally.asked, worlds * NIGHTS) if name == "judge" else ""
-        print(f"| {name} | {tally.false / worlds:.2f} ({tally.false} in all) | {asked} |")
+        false = interval(tally.false, worlds * nights, nights)
+        asked = f"{tally.asked / worlds / NIGHTS:.1f}" if name == "judge" else ""
+        print(f"| {name} | {false} | {asked} |")
     print(f"\nA step of {STEP:.0%}, found by night …\n")
     print("| rule | noise | steps | " + " | ".join(map(str, SEEN_BY)) + " |")
     print("|---|---|---|" + "---|" * len(SEEN_BY))

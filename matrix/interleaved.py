@@ -20,6 +20,7 @@ from matrix.definition import Suite
 from matrix.evidence import base_fields, make_entry, reading_of, together, waive
 from matrix.execution import Site, failed, folder_of, keep, label, prepare
 from matrix.plan import Job
+from matrix.process import Stopped
 from matrix.records import Reading, read_suite
 from matrix.rows import AFTER, AGAIN, BEFORE, FIRST, Row
 from matrix.store import Entry, utc_now
@@ -67,13 +68,14 @@ def carry_out(jobs: Sequence[Job], turns: InTurn, site: Site, again: Again) -> l
     """Run two jobs of one suite each in turn, or one against itself; one entry per job.
 
     What `again` names is measured again on the same lease. Where one cell gets no further the
-    other is not run. Raises `Stopped`; then nothing is kept.
+    other is not run. Raises `Stopped`; rounds that came to their end are kept.
     """
     with ExitStack() as stack:
         seats: dict[str, _Seat] = {}
+        rounds = turns.pairs * (3 - len(jobs))
         for job in jobs:
             try:
-                seats[job.cell.id] = stack.enter_context(_seat(job, site))
+                seats[job.cell.id] = stack.enter_context(_seat(job, site, rounds))
             except (CellFailed, RunnerLost) as error:
                 return _none(jobs, job, error, site)
         say = partial(site.watcher.stage, next(iter(seats.values())).key)
@@ -82,12 +84,17 @@ def carry_out(jobs: Sequence[Job], turns: InTurn, site: Site, again: Again) -> l
                 _take_turns(seats, turns, site, gpus, again)
         except RunnerLost as error:
             return _none(jobs, jobs[0], error, site)
+        except Stopped:
+            for seat in seats.values():
+                if seat.readings:
+                    _commit(seat, site, ())
+            raise
         return [_commit(seat, site, gpus) for seat in seats.values()]
 
 
 @contextmanager
-def _seat(job: Job, site: Site) -> Iterator[_Seat]:
-    """Make the cell, and a folder for what its rounds leave; both go where that is not kept."""
+def _seat(job: Job, site: Site, rounds: int) -> Iterator[_Seat]:
+    """Make the cell, and a folder for what its `rounds` leave; both go where that is not kept."""
     folder = folder_of(job, site)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -99,7 +106,7 @@ def _seat(job: Job, site: Site) -> Iterator[_Seat]:
         keep(folder, out)
         base = base_fields(job, run, site.bundle.id, environment, probe, utc_now())
         seat = _Seat(job=job, environment=environment, base=base, out=out)
-        site.watcher.started(seat.key, label(job, run.suite.name), run.estimate)
+        site.watcher.started(seat.key, label(job, run.suite.name), run.estimate * rounds)
         try:
             yield seat
         finally:
@@ -155,6 +162,10 @@ def _round(
     except CellFailed as error:
         failure = CellFailed(error.verdict, site.redactor.text(error.reason))
         reading = reading_of(failure, base)
+    except BaseException:
+        if number > 1:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
     else:
         site.redactor.also("cell", environment.python.parent.parent).clean(out)
         reading = read_suite(out, base)

@@ -4,12 +4,13 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from matrix import errors
 from matrix.cells import select
 from matrix.cli.common import print_json
+from matrix.cli.export import FORMATS, export_command
 from matrix.errors import InputError, NothingToRun
 from matrix.judge.effects import FEWEST
 from matrix.rows import Row
@@ -24,13 +25,19 @@ if TYPE_CHECKING:
     from matrix.running import RunResult
 
 
-def compare_options(parser: argparse.ArgumentParser) -> None:
-    """Options of `compare`."""
+def number_commands(add: Callable[..., argparse.ArgumentParser], chosen: object) -> None:
+    """Add `compare` and `export`; `chosen` are the options that select cells."""
+    text = "say what is faster or slower, and how sure that is"
+    parser = add("compare", compare_command, [], text)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run before and run after, or one")
     parser.add_argument(
         "--cells", nargs=2, metavar=("BEFORE", "AFTER"), help="two cells of the runs"
     )
     parser.add_argument("--format", choices=("terminal", "markdown"), default="terminal")
+    text = "print the numbers of a run in the format of another tool"
+    parser = add("export", export_command, [chosen], text)
+    parser.add_argument("run", help="a run id or `latest`")
+    parser.add_argument("--format", choices=FORMATS, required=True, help="whose format")
 
 
 def run_options(parser: argparse.ArgumentParser) -> None:
@@ -102,11 +109,11 @@ def show(arguments: argparse.Namespace, workspace: Workspace, comparison: "Compa
     series, whole = comparison_table(comparison), aggregate_table(comparison)
     title = f"{comparison.after} compared with {comparison.before}"
     if getattr(arguments, "format", "terminal") == "markdown":
-        print(report.markdown(series, whole, title))
+        print(report.markdown(series, whole, title), end="")
         return
     width = shutil.get_terminal_size((160, 24)).columns
     color = sys.stdout.isatty() and "NO_COLOR" not in workspace.env
-    print(report.terminal(series, whole, title, width=width, color=color))
+    print(report.terminal(series, whole, title, width=width, color=color), end="")
 
 
 def compared(result: "RunResult", turns: "InTurn", workspace: Workspace) -> "Comparison":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matrix import errors
 from matrix.cli.base import base_command
-from matrix.cli.compare import compare_command, compare_options, run_options
+from matrix.cli.compare import number_commands, run_options
 from matrix.cli.features import features_command
 from matrix.cli.look import (
     explain_command,
@@ -124,9 +124,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_files(sub)
     sub.add_argument("--publish", metavar="RUN", help="promote a run to the tracked results")
     add_readers(add)
-    compare_options(
-        add("compare", compare_command, [], "say what is faster or slower, and how sure that is")
-    )
+    number_commands(add, chosen)
     sub = add("render", render_command, [chosen], "print or write Dockerfiles or Compose files")
     sub.add_argument("--out", type=Path, help="write <cell id>.<kind> files to this folder")
     sub.add_argument("--classic", action="store_true", help="for engines without BuildKit")
