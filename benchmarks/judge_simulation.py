@@ -82,7 +82,7 @@ def judged(
     rng: np.random.Generator, kinds: Numbers, values: Numbers, steps: Numbers, tally: Tally
 ) -> Numbers:
     """Which series are called tonight: suspicion, then interleaved pairs of old and new."""
-    nights = [tonight(row[-(WINDOW + 3) :].tolist()) for row in values]
+    nights = [tonight(row[-(WINDOW + 3) :].tolist(), "lower") for row in values]
     called = np.zeros(len(values), bool)
     places = np.flatnonzero(suspicious(nights))
     tally.asked += len(places)
@@ -92,7 +92,7 @@ def judged(
     for place, before, after in zip(places, old, new, strict=True):
         level = math.exp(steps[place])
         again = paired(before.tolist(), (after * level).tolist(), "lower")
-        called[place] = confirms(again, better=nights[place].ratio < 1)
+        called[place] = confirms(again, better=nights[place].effect.ratio > 1)
     return called
 
 

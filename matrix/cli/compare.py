@@ -29,7 +29,7 @@ def number_commands(add: Callable[..., argparse.ArgumentParser], chosen: object)
     """Add `compare` and `export`; `chosen` are the options that select cells."""
     text = "say what is faster or slower, and how sure that is"
     parser = add("compare", compare_command, [], text)
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="run before and run after, or one")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="before and after, or one run")
     parser.add_argument(
         "--cells", nargs=2, metavar=("BEFORE", "AFTER"), help="two cells of the runs"
     )
@@ -125,13 +125,16 @@ def compared(result: "RunResult", turns: "InTurn", workspace: Workspace) -> "Com
 
 
 def _comparison(arguments: argparse.Namespace, store: Store) -> "Comparison":
-    from matrix.judge.comparisons import compare_cells, compare_runs
+    from matrix.judge.comparisons import compare_cells, compare_history, compare_runs
 
-    runs = [store.run(name) for name in arguments.runs[:2]]
+    if len(arguments.runs) > 2:  # noqa: PLR2004
+        what = "one run (its history, or the cells it compared) or two"
+        raise InputError(f"`compare` takes {what}", [f"got {len(arguments.runs)}"])
+    runs = [store.run(name) for name in arguments.runs]
     cells = tuple(arguments.cells or (_in_turn(runs[0]) if len(runs) == 1 else ()))
-    if len(arguments.runs) > 2 or (len(runs) == 1 and not cells):  # noqa: PLR2004
-        what = "two runs, or one run and `--cells BEFORE AFTER`"
-        raise InputError(f"`compare` takes {what}", [f"got {len(arguments.runs)} run(s)"])
+    if len(runs) == 1 and not cells:
+        earlier = [store.rows(run.entries) for run in store.runs() if run.id < runs[0].id]
+        return compare_history(earlier, store.rows(runs[0].entries), f"run {runs[0].id}")
     old, new = (store.rows(run.entries) for run in (runs[0], runs[-1]))
     if not cells:
         return compare_runs(old, new, (f"run {runs[0].id}", f"run {runs[1].id}"))

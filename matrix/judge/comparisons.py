@@ -7,7 +7,8 @@ from typing import Any
 
 from matrix.judge.aggregates import Aggregate, aggregates
 from matrix.judge.effects import DEFAULT, Limits
-from matrix.judge.series import Contrast, contrasts
+from matrix.judge.history import judge_night
+from matrix.judge.series import Contrast, contrasts, sides
 from matrix.judge.verdicts import Judgement, judge, values, worst
 from matrix.rows import AFTER, BEFORE, Row
 
@@ -46,7 +47,9 @@ def compare_runs(
     found = [
         contrast
         for place in dict.fromkeys([*new, *old])
-        for contrast in contrasts(old.get(place, ()), new.get(place, ()), " ".join(place))
+        for contrast in contrasts(
+            sides(old.get(place, ())), sides(new.get(place, ())), " ".join(place)
+        )
     ]
     return _judged(found, names, limits)
 
@@ -60,9 +63,26 @@ def compare_cells(
     found = [
         contrast
         for execution in dict.fromkeys([*new, *old])
-        for contrast in contrasts(old.get(execution, ()), new.get(execution, ()), execution)
+        for contrast in contrasts(
+            sides(old.get(execution, ())), sides(new.get(execution, ())), execution
+        )
     ]
     return _judged(found, cells, limits)
+
+
+def compare_history(
+    earlier: Sequence[Iterable[Row]], now: Iterable[Row], name: str, limits: Limits = DEFAULT
+) -> Comparison:
+    """Compare each execution of a run with itself in earlier runs, each given by its rows."""
+    nights = [by_place(rows) for rows in earlier]
+    found = [
+        judgement
+        for place, rows in by_place(now).items()
+        for judgement in judge_night(
+            [night[place] for night in nights if place in night], rows, " ".join(place), limits
+        )
+    ]
+    return _of(found, (f"{len(nights)} earlier run(s)", name))
 
 
 def by_place(rows: Iterable[Row]) -> dict[Place, list[Row]]:
@@ -80,7 +100,10 @@ def of_side(rows: Sequence[Row], side: str) -> Sequence[Row]:
 
 
 def _judged(found: Sequence[Contrast], names: tuple[str, str], limits: Limits) -> Comparison:
-    judgements = judge(found, limits)
+    return _of(judge(found, limits), names)
+
+
+def _of(judgements: Sequence[Judgement], names: tuple[str, str]) -> Comparison:
     return Comparison(
         before=names[0],
         after=names[1],

@@ -86,7 +86,7 @@ def of_gains(pairs: Sequence[float]) -> Effect:
     centre, error, freedom = trimmed(pairs)
     # a pair's ratio has the noise of two processes
     spread = 2 * deviation(error, freedom) / math.sqrt(2)
-    return _effect(centre, error, freedom, spread=spread, rounds=len(pairs))
+    return effect_of(centre, error, freedom, spread=spread, rounds=len(pairs))
 
 
 def apart(before: Sequence[float], after: Sequence[float], better: Better) -> Effect:
@@ -103,7 +103,7 @@ def apart(before: Sequence[float], after: Sequence[float], better: Better) -> Ef
     error = math.sqrt((_squares(old) + _squares(new)) / freedom * (1 / len(old) + 1 / len(new)))
     centre = statistics.fmean(new) - statistics.fmean(old)
     spread = 2 * max(math.sqrt(_squares(side) / (len(side) - 1)) for side in (old, new))
-    return _effect(centre, error, freedom, spread=spread, rounds=fewest)
+    return effect_of(centre, error, freedom, spread=spread, rounds=fewest)
 
 
 def trimmed(values: Sequence[float]) -> tuple[float, float, int]:
@@ -148,7 +148,8 @@ def _squares(values: Sequence[float]) -> float:
     return math.fsum((value - centre) ** 2 for value in values)
 
 
-def _effect(centre: float, error: float, freedom: int, *, spread: float, rounds: int) -> Effect:
+def effect_of(centre: float, error: float, freedom: int, *, spread: float, rounds: int) -> Effect:
+    """An effect from a mean gain, its error and degrees of freedom; `spread` in logarithms."""
     reach = student.quantile(CONFIDENCE, freedom) * error
     certain = 0.0 if centre else 1.0
     p = student.two_sided(centre / error, freedom) if error else certain

@@ -60,9 +60,8 @@ class Contrast:
         )
 
 
-def contrasts(before: Iterable[Row], after: Iterable[Row], place: str) -> list[Contrast]:
-    """All series of two executions' rows, those first that `after` has."""
-    old, new = sides(before), sides(after)
+def contrasts(old: Mapping[Key, Side], new: Mapping[Key, Side], place: str) -> list[Contrast]:
+    """All series of two sides of an execution, those first that `new` has."""
     found = []
     for key in dict.fromkeys([*new, *old]):
         test = Key(key.suite, key.test, "", "")

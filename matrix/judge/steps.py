@@ -8,10 +8,18 @@ SciPy, ruptures SciPy, asv its whole program. Like otava, this cuts where a t-te
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matrix.judge import student
-from matrix.judge.effects import deviation, discoveries, trimmed
+from matrix.judge.effects import (
+    Better,
+    Effect,
+    deviation,
+    discoveries,
+    effect_of,
+    gain,
+    trimmed,
+)
 
 WINDOW = 31  # nights that tonight is compared with
 HELD_BACK = 3  # the newest nights are no baseline: a step in them must not hide itself
@@ -24,31 +32,37 @@ SMALLEST = 0.01
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tonight:
-    """A night's value against the level before: `ratio` is tonight ÷ level, whatever is better.
+    """A night against the level before it; `why` says why there is no `effect`.
 
-    `p` is 1 and `why` says it where the history is too short.
+    The effect's interval and `p` are of a prediction; its `rounds` are the nights of the level.
     """
 
-    ratio: float = 1.0
-    p: float = 1.0
+    effect: Effect | None = None
     why: str = ""
 
 
-def tonight(values: Sequence[float]) -> Tonight:
-    """Compare the last value, and the last three, with the level that held before them.
+def tonight(values: Sequence[float], better: Better) -> Tonight:
+    """Compare the last value, and the mean of the last three, with the level that held before.
 
     A prediction interval of Student's t on logarithms, from up to `WINDOW` nights of the last
-    level, the smaller of both p-values doubled. Values are positive.
+    level; the clearer of both counts, its p-value doubled. Values are positive.
     """
-    logs = [math.log(value) for value in values]
+    logs = [gain(1.0, value, better) for value in values]
     past = logs[:-HELD_BACK][-WINDOW:]
     level = past[levels(past)[-1] :] if past else []
     if len(level) < FEWEST_NIGHTS:
         return Tonight(why=f"{len(level)} nights at this level; {FEWEST_NIGHTS} make a baseline")
+    found = [_against(logs[-count:], level) for count in (1, HELD_BACK)]
+    clearest = min(found, key=lambda effect: effect.p)
+    return Tonight(effect=replace(clearest, p=min(1.0, len(found) * clearest.p)))
+
+
+def _against(new: Sequence[float], level: Sequence[float]) -> Effect:
+    """Distance of the mean of new values from a level."""
     centre, noise, freedom = _usual(level)
-    found = [_against(logs[-n:], centre, noise, freedom) for n in (1, HELD_BACK)]
-    distance, p = min(found, key=lambda one: one[1])
-    return Tonight(ratio=math.exp(distance), p=min(1.0, len(found) * p))
+    error = noise * math.sqrt(1 / len(new) + 1 / (freedom + 1))
+    distance = statistics.fmean(new) - centre
+    return effect_of(distance, error, freedom, spread=2 * noise, rounds=len(level))
 
 
 def _usual(level: Sequence[float]) -> tuple[float, float, int]:
@@ -57,26 +71,12 @@ def _usual(level: Sequence[float]) -> tuple[float, float, int]:
     return centre, deviation(error, freedom), freedom
 
 
-def _against(
-    new: Sequence[float], centre: float, noise: float, freedom: int
-) -> tuple[float, float]:
-    """Distance of the mean of new values from a level, and the probability of such a one."""
-    distance = statistics.fmean(new) - centre
-    error = noise * math.sqrt(1 / len(new) + 1 / (freedom + 1))
-    if not error:
-        return distance, 0.0 if distance else 1.0
-    return distance, student.two_sided(distance / error, freedom)
-
-
 def suspicious(nights: Iterable[Tonight]) -> list[bool]:
     """Which of many series are worth an interleaved run tonight."""
     nights = list(nights)
-    found = discoveries((night.p for night in nights), FALSE_SHARE)
-    limit = math.log1p(SMALLEST)
-    return [
-        out and abs(math.log(night.ratio)) >= limit
-        for out, night in zip(found, nights, strict=True)
-    ]
+    effects = [night.effect for night in nights if night.effect]
+    found = iter(discoveries((effect.p for effect in effects), FALSE_SHARE))
+    return [bool(n.effect and next(found) and n.effect.size >= SMALLEST) for n in nights]
 
 
 def levels(logs: Sequence[float]) -> list[int]:

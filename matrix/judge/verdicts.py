@@ -66,11 +66,11 @@ def suspects(judgements: Iterable[Judgement]) -> list[Judgement]:
 
 def _without_number(contrast: Contrast) -> Judgement:
     """The verdict of a series of which there can be no ratio; "" where there can be one."""
-    verdict, why = _absent(contrast) or _incomparable(contrast) or ("", "")
+    verdict, why = absent(contrast) or _incomparable(contrast) or ("", "")
     return Judgement(contrast=contrast, verdict=verdict, why=why)
 
 
-def _absent(contrast: Contrast) -> tuple[NumberVerdict, str] | None:
+def absent(contrast: Contrast) -> tuple[NumberVerdict, str] | None:
     """What a series is called that one side has not measured; a disturbed one was measured."""
     before, after = contrast.before, contrast.after
     if after is None:
@@ -103,7 +103,7 @@ def _incomparable(contrast: Contrast) -> tuple[NumberVerdict, str] | None:
 
 def _both(contrast: Contrast) -> tuple[Side, Side]:
     before, after = contrast.before, contrast.after
-    assert before is not None  # `_absent` said so
+    assert before is not None  # `absent` said so
     assert after is not None
     return before, after
 
@@ -148,7 +148,7 @@ def _with_number(
     contrast: Contrast, effect: Effect, limits: Limits, *, stands_out: bool
 ) -> Judgement:
     if not stands_out or effect.size < limits.smallest:
-        return _quiet(contrast, effect, limits)
+        return quiet(contrast, effect, limits)
     if effect.size <= effect.spread:
         why = f"processes of one side differ by {effect.spread:.1%}, which covers the effect"
         return Judgement(contrast=contrast, verdict="unstable", why=why, effect=effect)
@@ -166,10 +166,10 @@ def _with_number(
         verdict: NumberVerdict = "improved" if repeated.ratio > 1 else "regressed"
         return Judgement(contrast=contrast, verdict=verdict, effect=repeated)
     first = f"{effect.ratio:.3f} at first and {repeated.ratio:.3f} when measured again"
-    return _quiet(contrast, repeated, limits, first)
+    return quiet(contrast, repeated, limits, first)
 
 
-def _quiet(contrast: Contrast, effect: Effect, limits: Limits, first: str = "") -> Judgement:
+def quiet(contrast: Contrast, effect: Effect, limits: Limits, first: str = "") -> Judgement:
     """`known` where a visible change would have been seen, else `unstable`."""
     if effect.low > 1 / (1 + limits.visible) and effect.high < 1 + limits.visible:
         return Judgement(contrast=contrast, verdict="known", why=first, effect=effect)

@@ -102,18 +102,25 @@ def test_disturbed_numbers_are_said_to_be_so(stored, run_cli):
     assert line["why"] == "another process was busy"
 
 
+def test_one_run_is_compared_with_its_history(stored, run_cli):
+    runs = [stored((OLD, 1.0), sides=("",)) for _ in range(2)]
+    done = run_cli("compare", max(runs))
+    assert done.code == 0
+    assert done.out.startswith(f"run {max(runs)} compared with 1 earlier run(s)")
+    assert "· first-seen w dtype=bfloat16: 0 nights at this level; 8 make a baseline" in done.out
+
+
 def test_mistakes_end_2(stored, run_cli):
     run = stored((OLD, 1.0), sides=("",))
-    done = run_cli("compare", run)
-    assert (done.code, done.err) == (2, (
-        "matrix: `compare` takes two runs, or one run and `--cells BEFORE AFTER`\n"
-        "  - got 1 run(s)\n"
-    ))  # fmt: skip
     done = run_cli("compare", run, "--cells", OLD.replace("2.6", "2.5"), "nothing")
     assert done.code == 2
     assert f"has no cell `{OLD.replace('2.6', '2.5')}`; did you mean `{OLD}`?" in done.err
     assert "has no cell `nothing`; known:" in done.err
-    assert run_cli("compare", run, run, run).code == 2
+    done = run_cli("compare", run, run, run)
+    assert (done.code, done.err) == (2, (
+        "matrix: `compare` takes one run (its history, or the cells it compared) or two\n"
+        "  - got 3\n"
+    ))  # fmt: skip
 
 
 def test_a_run_without_numbers_ends_3(run_cli, record, matrix_file, world):

@@ -6,7 +6,9 @@ import random
 import pytest
 
 from matrix.judge.aggregates import aggregates
-from matrix.judge.series import contrasts
+from matrix.judge.history import judge_night
+from matrix.judge.series import contrasts as of_sides
+from matrix.judge.series import sides
 from matrix.judge.verdicts import judge, suspects, worst
 from matrix.rows import Row
 
@@ -18,6 +20,10 @@ ROW = {
     "workload": "gemm",
 }  # fmt: skip
 METRIC = {"metric": "time", "unit": "s", "better": "lower", "params": '{"n": 1, "work.flop": 2}'}
+
+
+def contrasts(before, after, place):
+    return of_sides(sides(before), sides(after), place)
 
 
 def outcome(**more):
@@ -246,3 +252,52 @@ def test_compile_times_are_no_part_of_steady_state():
 def test_the_worst_comes_first():
     found = judge(contrasts([*BEFORE], after(1.06), "p")) + judge(contrasts([], after(1), "p"))
     assert [j.verdict for j in worst(reversed(found))] == ["regressed", "first-seen"]
+
+
+def nights(count, level=1.0, **more):
+    return [
+        [outcome(**more), *rounds(level, 3, phase="", seed=n, run=f"r{n}", **more)]
+        for n in range(count)
+    ]
+
+
+def by_night(earlier, level, **more):
+    now = [outcome(**more), *rounds(level, 3, phase="", seed=999, run="now", **more)]
+    [found] = judge_night(earlier, now, "c docker-cuda")
+    return found
+
+
+def test_a_night_like_those_before_is_known():
+    found = by_night(nights(20), 1.0)
+    assert (found.verdict, found.suspect, found.effect.rounds) == ("known", False, 18)
+
+
+def test_a_night_unlike_those_before_is_a_suspect_and_not_called():
+    found = by_night(nights(20), 1.05)
+    assert (found.verdict, found.suspect) == ("unstable", True)
+    assert found.why == "unlike the 18 nights before; rounds taken in turn tell"
+    assert found.effect.low < 1 / 1.05 < found.effect.high < 1
+
+
+@pytest.mark.parametrize(
+    ("earlier", "why"),
+    [
+        ([], "nothing was measured before"),
+        (nights(5), "3 nights at this level; 8 make a baseline"),
+        (nights(20, driver="570.0"), "not comparable: driver: 570.0, then 580.1"),
+    ],
+)
+def test_without_enough_nights_a_series_is_first_seen(earlier, why):
+    found = by_night(earlier, 1.05)
+    assert (found.verdict, found.why, found.effect) == ("first-seen", why, None)
+
+
+def test_nights_under_other_conditions_are_no_part_of_a_history():
+    """Twenty nights at half the power, then twenty like tonight."""
+    found = by_night([*nights(20, 1.4, power_limit=350.0), *nights(20)], 1.0)
+    assert (found.verdict, found.effect.rounds) == ("known", 18)
+
+
+def test_a_series_that_fails_tonight_is_missing():
+    [found] = judge_night(nights(20), [outcome(verdict="fail", reason="boom")], "p")
+    assert (found.verdict, found.why) == ("missing", "fail: boom")
