@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from matrix.facts.sync import File, Listing
+from matrix.facts.listings import File, Listing
 from matrix.indexes import pip_files, pip_settings
 from matrix.sources import PYPI
 

@@ -15,14 +15,16 @@ from matrix.schema import hint
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
-    from matrix.facts.sync import Listing, Seen
+    from matrix.facts.listings import Listing
+    from matrix.facts.sync import Seen
 
 BUILDS, COMPANIONS = "torch_builds.csv", "companions.csv"
 
 
 def sync_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     """Show what would be added to the facts as a diff; `--write` adds it. Nothing is removed."""
-    from matrix.facts.sync import read_table, sync_companion, sync_torch, write_table
+    from matrix.facts.listings import read_table, write_table
+    from matrix.facts.sync import sync_companion, sync_torch
     from matrix.registry import listings
     from matrix.store import utc_now
 

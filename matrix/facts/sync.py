@@ -4,68 +4,31 @@ An index may be a mirror of a part, so what it does not list is not gone: facts 
 are widened, gaps are filled; nothing is ever removed, and what differs is told and left alone.
 """
 
-import csv
-import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from packaging.metadata import parse_email
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
-    parse_sdist_filename,
-    parse_wheel_filename,
-)
 from packaging.version import Version
 
 from matrix.facts import natural
+from matrix.facts.listings import (
+    Listing,
+    Row,
+    Wheel,
+    by_release,
+    chosen,
+    metadata_of,
+    requirements,
+    torch_metadata,
+    versions,
+    wheels,
+)
 
 State = Literal["seen", "absent", "unknown"]
 OLDEST = Version("2.0")
-MACHINES = ("x86_64", "aarch64")
 UNCONFIRMED = frozenset({"", "unconfirmed"})
-Row = dict[str, str]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class File:
-    """A file of an index: its name, bytes, day of upload; "" and None where it does not say."""
-
-    filename: str
-    size: int | None = None
-    uploaded: str = ""
-    requires_python: str = ""
-    yanked: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Listing:
-    """What one index says of one project; `error` says why nothing is known of it.
-
-    `metadata` reads a wheel's METADATA; None where the index does not give it apart.
-    """
-
-    place: str
-    files: tuple[File, ...] = ()
-    error: str = ""
-    metadata: Callable[[File], str | None] = lambda _file: None
-    complete: bool = True
-    """Whether it is an index: of a folder of wheels nobody expects that it has everything."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wheel:
-    """A wheel for Linux. `pythons` are `3.12`, or `3.14t` where it is free-threaded."""
-
-    file: File
-    version: str
-    local: str
-    python: str
-    machine: str
-    platform: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,50 +52,6 @@ class Synced:
     differs: tuple[str, ...] = ()
 
 
-def read_table(text: str) -> list[Row]:
-    """Parse a CSV file of facts."""
-    return list(csv.DictReader(io.StringIO(text, newline="")))
-
-
-def write_table(rows: Sequence[Row]) -> str:
-    """Write it as it was."""
-    out = io.StringIO(newline="")
-    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
-
-
-def wheels(files: Iterable[File]) -> Iterator[Wheel]:
-    """Wheels of final releases for Linux, or any system, that were not yanked."""
-    for file in files:
-        try:
-            _, version, _, tags = parse_wheel_filename(file.filename)
-        except (InvalidWheelFilename, ValueError):
-            continue
-        if file.yanked or version.is_prerelease:
-            continue
-        for tag in sorted(tags, key=str):
-            machine = next((name for name in MACHINES if tag.platform.endswith(name)), "")
-            if tag.platform == "any" or ("linux" in tag.platform and machine):
-                yield Wheel(
-                    file=file,
-                    version=version.public,
-                    local=version.local or "",
-                    python=_python(tag.interpreter, tag.abi),
-                    machine=machine or "any",
-                    platform=tag.platform.removesuffix(f"_{machine}"),
-                )
-
-
-def _python(interpreter: str, abi: str) -> str:
-    """`cp312` → `3.12`, `cp314t` → `3.14t`; "" for a wheel of several Pythons."""
-    number = interpreter.removeprefix("cp")
-    if not interpreter.startswith("cp") or not number.isdigit() or abi == "abi3":
-        return ""
-    return f"{number[0]}.{number[1:]}{'t' if abi.endswith('t') else ''}"
-
-
 def sync_torch(rows: Sequence[Row], listings: Sequence[Listing], day: str) -> Synced:
     """The builds of torch with what the indexes list; `day` is today, for the sources."""
     known = {(row["torch"], row["variant"]): dict(row) for row in rows}
@@ -141,7 +60,7 @@ def sync_torch(rows: Sequence[Row], listings: Sequence[Listing], day: str) -> Sy
     seen: list[Seen] = []
     metadata: dict[tuple[str, str], Row] = {}
     for listing in listings:
-        for version, every in _by_release(listing.files):
+        for version, every in by_release(listing.files):
             # a default wheel for another machine may be of another variant: 2.4's is for processors
             own = [w for w in every if w.local or w.machine == "x86_64"]
             if Version(version) < OLDEST or not own:
@@ -149,7 +68,7 @@ def sync_torch(rows: Sequence[Row], listings: Sequence[Listing], day: str) -> Sy
             variant = own[0].local or default.get(version, "")
             told: Row = {}
             if not own[0].local and not variant:
-                told = torch_metadata(_metadata(listing, own))
+                told = torch_metadata(metadata_of(listing, own))
                 variant = told.pop("variant", "")
                 if not variant:
                     why = "its METADATA, which names the CUDA it is for, cannot be had"
@@ -175,57 +94,6 @@ def sync_torch(rows: Sequence[Row], listings: Sequence[Listing], day: str) -> Sy
         seen.append(Seen(package="torch", version=version, variant=variant, state="seen", new=new))
     seen += _not_seen(rows, found, listings)
     return Synced(rows=_in_order(rows, known), seen=tuple(_sorted(seen)), differs=tuple(differs))
-
-
-def _by_release(files: Iterable[File]) -> Iterator[tuple[str, list[Wheel]]]:
-    """(version, wheels of one variant), oldest first."""
-    groups: dict[tuple[str, str], list[Wheel]] = {}
-    for wheel in wheels(files):
-        groups.setdefault((wheel.version, wheel.local), []).append(wheel)
-    for (version, _), own in sorted(groups.items(), key=lambda item: natural(item[0][0])):
-        yield version, own
-
-
-def _metadata(listing: Listing, own: Sequence[Wheel]) -> str | None:
-    """The METADATA of the wheel that stands for a release."""
-    return listing.metadata(_chosen(own).file)
-
-
-def _chosen(own: Sequence[Wheel]) -> Wheel:
-    """The wheel that stands for a release."""
-    return min(own, key=lambda w: (w.machine != "x86_64", w.python != "3.11", w.python))
-
-
-def torch_metadata(text: str | None) -> Row:
-    """What a wheel of torch requires, as columns; with the `variant` that its CUDA makes it."""
-    told: Row = {}
-    for wanted in _requirements(text):
-        version = _exact(wanted)
-        if wanted.name == "cuda-toolkit":
-            told["cuda_full"] = version
-        if wanted.name == "cuda-toolkit" or wanted.name.startswith("nvidia-cuda-runtime"):
-            told["variant"] = "cu" + "".join(version.split(".")[:2])
-        for part in ("cudnn", "nccl", "cusparselt", "nvshmem"):
-            if wanted.name.startswith(f"nvidia-{part}"):
-                told[part] = version
-        if wanted.name in {"triton", "setuptools"}:
-            told[wanted.name] = version
-    return told
-
-
-def _requirements(text: str | None) -> Iterator[Requirement]:
-    raw, _ = parse_email(text or "")
-    for line in raw.get("requires_dist", []):
-        try:
-            yield Requirement(line)
-        except InvalidRequirement:
-            continue
-
-
-def _exact(wanted: Requirement) -> str:
-    """`==12.8.90` → `12.8.90`; another specifier stays."""
-    text = str(wanted.specifier)
-    return text.removeprefix("==") if text.count("=") == 2 else text  # noqa: PLR2004  `==`
 
 
 def _listed(row: Mapping[str, str], own: Sequence[Wheel]) -> Row:
@@ -306,14 +174,14 @@ def sync_companion(
     own = [row for row in rows if row["package"] == package]
     newest = max((Version(row["version"]) for row in own), default=Version("0"))
     have = {row["version"] for row in own}
-    listed = {version for listing in listings for version in _versions(listing.files)}
+    listed = {version for listing in listings for version in versions(listing.files)}
     added: dict[str, Row] = {}
     seen: list[Seen] = []
     for listing in listings:
-        for version, found in _by_release(listing.files):
+        for version, found in by_release(listing.files):
             if version in have or version in added or Version(version) <= newest:
                 continue
-            text = _metadata(listing, found)
+            text = metadata_of(listing, found)
             if text is None:
                 why = "its METADATA, which says what it needs, cannot be had"
                 seen.append(Seen(package=package, version=version, variant="", state="unknown",
@@ -332,25 +200,14 @@ def sync_companion(
     return Synced(rows=merged, seen=tuple(_sorted(seen)))
 
 
-def _versions(files: Iterable[File]) -> Iterator[str]:
-    """The releases that have any file."""
-    for file in files:
-        wheel = file.filename.endswith(".whl")
-        try:
-            parsed = (parse_wheel_filename if wheel else parse_sdist_filename)(file.filename)
-        except (InvalidWheelFilename, InvalidSdistFilename, ValueError):
-            continue
-        yield parsed[1].public
-
-
 def _companion(
     package: str, version: str, own: Sequence[Wheel], text: str, day: str, like: Row
 ) -> Row:
     raw, _ = parse_email(text)
-    wanted = [r for r in _requirements(text) if r.name == "torch"]
+    wanted = [r for r in requirements(text) if r.name == "torch"]
     spec = str(wanted[0].specifier) if wanted else ""
     exact = spec.startswith("==") and "," not in spec and "*" not in spec
-    wheel = _chosen(own)
+    wheel = chosen(own)
     tag = "-".join(wheel.file.filename.removesuffix(".whl").split("-")[-3:])
     levels = re.findall(r"manylinux_([0-9]+)_([0-9]+)", tag)
     glibc = ".".join(min(levels, key=lambda level: [int(n) for n in level])) if levels else ""

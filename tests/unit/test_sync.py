@@ -9,16 +9,15 @@ import pytest
 from pypi_simple import ProjectPage
 
 from matrix import registry, resources
-from matrix.facts.sync import (
+from matrix.facts.listings import (
     File,
     Listing,
     read_table,
-    sync_companion,
-    sync_torch,
     torch_metadata,
     wheels,
     write_table,
 )
+from matrix.facts.sync import sync_companion, sync_torch
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")
 FACTS = resources.PACKAGE / "facts"
