@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 from matrix.longtable import long_table
 from matrix.query import opened
-from matrix.rows import Row
+from matrix.rows import SAME_TEST, Row
 from matrix.store import Entry, Store
 
-_SAME = "cell, execution, device_model, provision, suite, test, recipe"
+_SAME = ", ".join(SAME_TEST)
 _DISAGREEING = f"""
 WITH told AS (
     SELECT {_SAME} FROM rows

@@ -36,6 +36,8 @@ TEST_VERDICTS = frozenset(
 )
 BAD = frozenset({"wrong", "fail", "crash", "timeout", "oom", "uninstallable", "build-failed"})
 WAIVED = "waived"
+SAME_TEST = ("cell", "execution", "device_model", "provision", "suite", "test", "recipe")
+"""Fields of a row that make two outcomes those of one test under one recipe."""
 NOT_EVIDENCE = frozenset({"infra", "not-run", "no-runner"})
 FIRST, AGAIN = "first", "again"
 BEFORE, AFTER = "before", "after"

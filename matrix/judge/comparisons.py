@@ -1,7 +1,7 @@
 """Rows of two runs, or of two cells, → a judged comparison."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -44,13 +44,10 @@ def compare_runs(
 ) -> Comparison:
     """Compare each execution with itself in another run."""
     old, new = by_place(before), by_place(after)
-    found = [
-        contrast
-        for place in dict.fromkeys([*new, *old])
-        for contrast in contrasts(
-            sides(old.get(place, ())), sides(new.get(place, ())), " ".join(place)
-        )
-    ]
+    found = _contrasts(
+        {" ".join(place): rows for place, rows in old.items()},
+        {" ".join(place): rows for place, rows in new.items()},
+    )
     return _judged(found, names, limits)
 
 
@@ -60,14 +57,18 @@ def compare_cells(
     """Compare two cells on every execution that one of them has, or one cell with itself."""
     old = {e: of_side(rows, BEFORE) for (c, e), rows in by_place(before).items() if c == cells[0]}
     new = {e: of_side(rows, AFTER) for (c, e), rows in by_place(after).items() if c == cells[1]}
-    found = [
+    return _judged(_contrasts(old, new), cells, limits)
+
+
+def _contrasts(
+    old: Mapping[str, Sequence[Row]], new: Mapping[str, Sequence[Row]]
+) -> list[Contrast]:
+    """All series of two sides, each given by its rows per execution; those first that `new` has."""
+    return [
         contrast
-        for execution in dict.fromkeys([*new, *old])
-        for contrast in contrasts(
-            sides(old.get(execution, ())), sides(new.get(execution, ())), execution
-        )
+        for place in dict.fromkeys([*new, *old])
+        for contrast in contrasts(sides(old.get(place, ())), sides(new.get(place, ())), place)
     ]
-    return _judged(found, cells, limits)
 
 
 def compare_history(

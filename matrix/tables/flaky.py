@@ -4,10 +4,10 @@ from typing import Any
 
 import pandas as pd
 
-from matrix.rows import NOT_EVIDENCE
+from matrix.rows import NOT_EVIDENCE, SAME_TEST
 from matrix.tables.verdicts import FLAKY, spoken
 
-_SAME = ["cell", "execution", "device_model", "provision", "suite", "test", "recipe"]
+_SAME = list(SAME_TEST)
 _SILENT = NOT_EVIDENCE | {"", "skip"}
 
 
