@@ -73,6 +73,7 @@ class Suite:
     test_timeout: float = 180.0
     exclusive: bool = False
     gpus: int = 1
+    rounds: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -228,6 +229,7 @@ def _suites(data: Mapping[str, Any], folder: Path) -> dict[str, Suite]:
             env=dict(item.get("env", {})),
             exclusive=item.get("exclusive", name == "throughput"),
             gpus=item.get("gpus", 2 if name == "feature" else 1),  # collectives need a second one
+            rounds=item.get("rounds", 1),
             **defaults,
         )
     return suites

@@ -13,10 +13,10 @@ from typing import Any, Literal, Protocol
 from matrix.accelerators import Gpu
 from matrix.backends import Backend, CellFailed, Environment, RunnerLost, RunnerUnfit
 from matrix.backends.compiled import CompileCaches
-from matrix.evidence import base_fields, make_entry, reading_of, waive
+from matrix.evidence import base_fields, make_entry, reading_of, together, waive
 from matrix.identity import identity
 from matrix.plan import Job, SuiteRun
-from matrix.records import read_probe, read_suite
+from matrix.records import Reading, read_probe, read_suite
 from matrix.redact import NOTHING, Redactor
 from matrix.store import Bundle, Entry, utc_now
 
@@ -197,8 +197,10 @@ def _suite(
             job, "alone" if run.suite.exclusive else "shared", say, run.suite.gpus
         ) as gpus:
             clock = time.monotonic()
-            say("tests")
-            site.backend.run_suite(job, run, replace(environment, gpus=gpus), out, line)
+            for number in range(1, run.suite.rounds + 1):
+                say("tests" if run.suite.rounds == 1 else f"round {number} of {run.suite.rounds}")
+                place = round_folder(out, number)
+                site.backend.run_suite(job, run, replace(environment, gpus=gpus), place, line)
     except CellFailed as error:
         failure = CellFailed(error.verdict, site.redactor.text(error.reason))
     except BaseException:
@@ -206,7 +208,7 @@ def _suite(
         raise
     seconds = time.monotonic() - clock
     site.redactor.also("cell", environment.python.parent.parent).clean(out)
-    reading = read_suite(out, base) if failure is None else reading_of(failure, base)
+    reading = _read(run, out, base) if failure is None else reading_of(failure, base)
     reading = waive(reading, job.waivers)
     entry = make_entry(job, run, seconds, reading, base)
     stages = {**environment.stages, "tests": seconds}
@@ -217,6 +219,23 @@ def _suite(
     site.bundle.commit(out, entry, reading.rows)
     site.watcher.finished(key, reading.counts, entry.reason, seconds)
     return entry
+
+
+def round_folder(out: Path, number: int, side: str = "") -> Path:
+    """Where a round leaves its artefacts: the first one where those of a plain run are."""
+    if number == 1:
+        return out
+    folder = out / "rounds" / "-".join(filter(None, [f"{number:02}", side]))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _read(run: SuiteRun, out: Path, base: Mapping[str, Any]) -> Reading:
+    """What all rounds of a suite left, as one reading."""
+    if run.suite.rounds == 1:
+        return read_suite(out, base)
+    places = [round_folder(out, 1), *sorted(out.glob("rounds/*"))]
+    return together([read_suite(p, {**base, "round": n}) for n, p in enumerate(places, 1)])
 
 
 def keep(folder: Path, out: Path) -> None:

@@ -18,7 +18,7 @@ from matrix.accelerators import Gpu
 from matrix.backends import CellFailed, Environment, RunnerLost
 from matrix.definition import Suite
 from matrix.evidence import base_fields, make_entry, reading_of, together, waive
-from matrix.execution import Site, failed, folder_of, keep, label, prepare
+from matrix.execution import Site, failed, folder_of, keep, label, prepare, round_folder
 from matrix.plan import Job
 from matrix.process import Stopped
 from matrix.records import Reading, read_suite
@@ -148,8 +148,7 @@ def _round(
     The first round's artefacts lie where those of a plain run do, the others' in `rounds`.
     """
     number = len(seat.readings) + 1
-    out = seat.out if number == 1 else seat.out / "rounds" / f"{number:02}-{about['side']}"
-    out.mkdir(parents=True, exist_ok=True)
+    out = round_folder(seat.out, number, str(about["side"]))
     (run,) = seat.job.suites
     if tests:
         known = {row.test for reading in seat.readings for row in reading.rows if row.test}

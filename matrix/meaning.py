@@ -242,6 +242,6 @@ def _suite(
         for test in strings(item.get("tests")):
             if not os.path.exists(folder / test):  # noqa: PTH110  Path.exists raises for long names
                 yield f"{path}.tests: `{test}` does not exist beside the matrix file"
-    for key in ("timeout", "test_timeout", "gpus"):
+    for key in ("timeout", "test_timeout", "gpus", "rounds"):
         if not item.get(key, 1) > 0:  # also for nan
             yield f"{path}.{key}: must be more than 0, got {item[key]}"

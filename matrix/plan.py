@@ -149,7 +149,7 @@ def recipe(
         sources = [tracked.tree_hash(path) for path in tracked.places(suite)]
     settings = (suite.command, suite.companions, suite.pytest_args, sorted(suite.env.items()),
                 suite.timeout, suite.test_timeout, suite.exclusive, suite.gpus,
-                inventory.settings)  # fmt: skip
+                suite.rounds, inventory.settings)  # fmt: skip
     parts: Mapping[Part, object] = {
         "environment": (cell.id, cell.device, backend, origin, requirements_of(cell, (suite,))),
         "tests": (suite.source, [str(test) for test in suite.tests if suite.source], sources),

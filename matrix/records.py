@@ -20,6 +20,7 @@ MAX_SAMPLES = 100_000
 MAX_BYTES = 1 << 50
 MAX_SECONDS = 1e7
 COSTS = ("compiling", "children", "importing")
+GATES = ("clock_mhz", "power_w", "temperature_c")
 _PROBE_TEXT = ("torch", "python", "accelerator", "device", "cuda", "hip", "rocm", "driver")
 
 
@@ -273,9 +274,12 @@ def _metric_rows(
                 "reason": text(event.get("reason")),
                 "unit": text(event.get("unit")),
                 "better": text(event.get("better")),
+                "kind": text(event.get("kind"))[:16],
                 "samples": samples,
                 "median": statistics.median(samples),
                 "spread": _iqr(samples),
+                **{name: _number(event.get(name)) for name in GATES},
+                "limited_by": text(event.get("limited_by"))[:200],
                 "source": text(event.get("source"))[:64],
             }
         )

@@ -48,13 +48,15 @@ class Row:
     """One line of the long table: a test's outcome, one metric, or a cell that got no further.
 
     A metric row has a `metric` and no verdict; a cell-level row has no `test`. `samples` are in
-    `unit`, `duration` in seconds, sizes in bytes (`peak_rss` is of the suite's largest process),
-    `power_limit` in watts, `time` in UTC. `compiling`, `children` and `importing` are the parts of
-    `duration` that went into compilers, child processes and modules. `compile_cache` says what
+    `unit`, `kind` is `steady`, `once` or `size`, `duration` in seconds, sizes in bytes (`peak_rss`
+    is of the suite's largest process), `power_limit` in watts, `time` in UTC. `compiling`,
+    `children` and `importing` are the parts of `duration` that went into compilers, child
+    processes and modules. `compile_cache` says what
     the suite began with: `cold`, `warm`, or `off` (one of its own, cold too). A suite that ran in
     several fresh processes has a `round` for each, from 1. In a comparison `side` is `before` or
     `after`: rounds of one number ran one after the other, and those of the `phase` `again` repeat
-    what the `first` ones showed.
+    what the `first` ones showed. `clock_mhz`, `power_w` and `temperature_c` are medians of what a
+    GPU said around the samples, `limited_by` is what held its clock back.
     """
 
     schema: int = SCHEMA
@@ -99,9 +101,14 @@ class Row:
     metric: str = ""
     unit: str = ""
     better: str = ""
+    kind: str = ""
     samples: tuple[float, ...] = ()
     median: float | None = None
     spread: float | None = None
+    clock_mhz: float | None = None
+    power_w: float | None = None
+    temperature_c: float | None = None
+    limited_by: str = ""
     source: str = ""
     round: int = 0
     phase: str = ""

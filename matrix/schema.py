@@ -90,6 +90,9 @@ SUITE = {
     "test_timeout": key("number", doc="seconds for one test"),
     "exclusive": key("boolean", doc="nothing else runs on the runner meanwhile"),
     "gpus": key("integer", doc="GPUs it gets in a CUDA or ROCm cell, at most what the runner has"),
+    "rounds": key(
+        "integer", doc="fresh processes that each run the whole suite; numbers tell their spread"
+    ),
 }
 PROFILE = {
     "select": key("strings", doc="cells of the profile, selections"),

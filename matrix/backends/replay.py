@@ -54,9 +54,13 @@ class ReplayBackend:
     def run_suite(
         self, job: Job, run: SuiteRun, environment: Environment, out: Path, line: Progress
     ) -> None:  # fmt: skip
-        """Take the recorded outcomes."""
+        """Take the recorded outcomes; of a round that was not recorded nothing is left."""
         del environment, line
-        for folder in self._folders(job, run.suite.name):
+        for recorded in self._folders(job, run.suite.name):
+            folder = recorded / "rounds" / out.name if out.parent.name == "rounds" else recorded
+            if not folder.is_dir():
+                out.rmdir()
+                return
             for path in folder.iterdir():
                 if path.is_file() and path.name not in _DERIVED:
                     shutil.copy(path, out / path.name)

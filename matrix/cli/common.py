@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,8 +77,10 @@ def _options(arguments: argparse.Namespace) -> Iterator[InputError]:
         yield InputError("`--backend host` needs `--python`", ["name an interpreter with torch"])
     if arguments.shard and arguments.python is not None:
         yield InputError("`--shard` needs several cells", ["an interpreter is one; leave it out"])
-    if arguments.slots is not None and arguments.slots < 1:
-        yield InputError("--slots:", [f"at least 1, got {arguments.slots}"])
+    for option in ("slots", "rounds"):
+        number = getattr(arguments, option)
+        if number is not None and number < 1:
+            yield InputError(f"--{option}:", [f"at least 1, got {number}"])
 
 
 def _render_options(arguments: argparse.Namespace) -> Iterator[InputError]:
@@ -102,7 +105,10 @@ def planned(arguments: argparse.Namespace, workspace: Workspace) -> tuple["Plan"
 
     check(arguments, workspace)
     profile = workspace.profile(arguments.profile)
-    suites = workspace.suites(profile, arguments.suite)
+    suites = tuple(
+        replace(suite, rounds=arguments.rounds) if arguments.rounds and suite.rounds > 1 else suite
+        for suite in workspace.suites(profile, arguments.suite)
+    )
     slots = arguments.slots
     if arguments.python is not None:
         from matrix.host import look_at

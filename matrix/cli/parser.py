@@ -56,6 +56,8 @@ def _running() -> argparse.ArgumentParser:
         "--recording", help="replay backend: a run, its path, or `latest` (default)"
     )
     running.add_argument("--slots", type=int, help="cells that run at the same time")
+    running.add_argument("--rounds", type=int, metavar="N",
+                         help="fresh processes of suites that are measured in several")  # fmt: skip
     running.add_argument("--shard", metavar="I/N",
                          help="only this part of the cells, such as 1/3")  # fmt: skip
     running.add_argument("--rerun", choices=("stale", "failed", "all"), default="stale",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         WrongNumbers,
         assert_close,
         assert_relative,
+        drawn,
         poisoned,
         randn,
     )
@@ -26,6 +27,7 @@ _HOMES = {
     "WrongNumbers": "numerics",
     "assert_close": "numerics",
     "assert_relative": "numerics",
+    "drawn": "numerics",
     "poisoned": "numerics",
     "randn": "numerics",
 }
@@ -34,6 +36,7 @@ __all__ = [
     "WrongNumbers",
     "assert_close",
     "assert_relative",
+    "drawn",
     "feature",
     "poisoned",
     "randn",

@@ -108,6 +108,18 @@ def randn(
     return values.to(dtype=dtype or torch.float32).to(device)
 
 
+def drawn(rng: Generator, *shape: int, device: Device | str, dtype: dtype | None = None) -> Tensor:
+    """Standard normal values drawn on the device itself: for inputs too large to bring there.
+
+    ``rng`` seeds them; the same seed gives other values on another device.
+    """
+    import torch  # noqa: PLC0415 - not every user of this package has torch
+
+    seed = int(torch.randint(2**31, (), generator=rng))
+    own = torch.Generator(device).manual_seed(seed)
+    return torch.randn(*shape, generator=own, device=device, dtype=dtype or torch.float32)
+
+
 def poisoned(*shape: int, device: Device | str, dtype: dtype) -> Tensor:
     """An output buffer full of NaN (or the smallest integer), so that unwritten parts show."""
     import torch  # noqa: PLC0415 - not every user of this package has torch

@@ -10,14 +10,18 @@ from typing import Any, Callable, Dict, List, Mapping, TypeVar
 
 import pytest
 
+from matrix.inside.gates import Gate
 from matrix.inside.neighbours import disturbance, usage
 
 ROUNDS = 30
 FEWEST_ROUNDS = 5
-ROUND_SECONDS = {"cpu": 0.002, "cuda": 0.010}
-WARM_SECONDS = {"cpu": 0.6, "cuda": 3.0}
-MEASURE_SECONDS = 1.5
-STEADY = 0.02
+ROUND_SECONDS = {"cpu": 0.002, "cuda": 0.015}
+WARM_SECONDS = {"cpu": 0.6, "cuda": 2.0}
+MEASURE_SECONDS = {"cpu": 1.5, "cuda": 0.6}
+WINDOW_SECONDS = {"cpu": 0.005, "cuda": 0.1}
+STEADY = {"cpu": 0.02, "cuda": 0.005}
+
+STEADY_STATE, ONCE, SIZE = "steady", "once", "size"
 
 Result = TypeVar("Result")
 
@@ -28,6 +32,21 @@ def synchronised() -> float:
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.synchronize()
     return time.perf_counter()
+
+
+class Timer:
+    """:func:`synchronised` for pytest-benchmark, with a reading of the gate before each round."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._running = False
+
+    def __call__(self) -> float:
+        """Seconds; called in turn at the beginning and at the end of a round."""
+        if not self._running:
+            self._gate.read()
+        self._running = not self._running
+        return synchronised()
 
 
 class Measure:
@@ -46,40 +65,47 @@ class Measure:
         *,
         work: Mapping[str, float] | None = None,
         rounds: int | None = None,
+        calls: int = 1,
         metric: str = "time",
         params: Mapping[str, Any] | None = None,
     ) -> List[float]:
         """Time ``call`` in its steady state; seconds per call, one sample per round.
 
-        ``work`` is what one call does, in one unit: ``flop``, ``bytes`` or ``tokens``. Each round
-        repeats ``call`` often enough to outlast the clock's and the launch queue's noise. Without
-        ``rounds`` there are as many as fit into about ``MEASURE_SECONDS``, at least 5.
+        ``work`` is what one call does, in one unit: ``flop``, ``bytes`` or ``tokens``. Where
+        ``call`` does the same several times, such as a graph of ``calls`` calls, time and work are
+        those of one. Each round repeats ``call`` often enough to outlast the clock's and the
+        launch queue's noise. Without ``rounds`` there are as many as fit into about
+        ``MEASURE_SECONDS``, at least 5.
         """
         kind = "cuda" if _uses_device() else "cpu"
-        seconds = warm_up(call, WARM_SECONDS[kind])
+        seconds = warm_up(call, WARM_SECONDS[kind], kind)
         iterations = max(1, math.ceil(ROUND_SECONDS[kind] / seconds))
-        fitting = int(MEASURE_SECONDS / (seconds * iterations))
+        fitting = int(MEASURE_SECONDS[kind] / (seconds * iterations))
         chosen = rounds or max(FEWEST_ROUNDS, min(ROUNDS, fitting))
-        self._request.node.add_marker(pytest.mark.benchmark(timer=synchronised))
+        gate = Gate()
+        self._request.node.add_marker(pytest.mark.benchmark(timer=Timer(gate)))
         benchmark = self._request.getfixturevalue("benchmark")
         before = usage()
         benchmark.pedantic(call, rounds=chosen, iterations=iterations)
-        unstable = disturbance(before, usage()) if kind == "cpu" else ""
+        gate.read()
+        unstable = disturbance(before, usage()) if kind == "cpu" else gate.disturbance()
         if benchmark.stats is None:
             raise pytest.UsageError("pytest-benchmark is disabled: nothing was measured")
-        samples = [float(sample) for sample in benchmark.stats.stats.data]
+        samples = [float(sample) / calls for sample in benchmark.stats.stats.data]
         self.record(
-            metric, samples, unit="s", better="lower", work=work, params=params, unstable=unstable
-        )
-        # beside the parameters: how often a round repeats the call is not what is measured
-        self.metrics[-1]["iterations"] = iterations
+            metric, samples, unit="s", better="lower", work=work, params=params, unstable=unstable,
+            kind=STEADY_STATE,
+        )  # fmt: skip
+        # beside the parameters: neither how often a round repeats the call nor what the device did
+        # meanwhile is what is measured
+        self.metrics[-1].update(iterations=iterations * calls, **gate.summary())
         return samples
 
     def once(self, call: Callable[[], Result], *, metric: str) -> Result:
         """Time a single ``call``, such as the first one of a compiled function."""
         begun = synchronised()
         result = call()
-        self.record(metric, [synchronised() - begun], unit="s", better="lower")
+        self.record(metric, [synchronised() - begun], unit="s", better="lower", kind=ONCE)
         return result
 
     def record(
@@ -92,16 +118,19 @@ class Measure:
         work: Mapping[str, float] | None = None,
         params: Mapping[str, Any] | None = None,
         unstable: str = "",
+        kind: str = SIZE,
     ) -> None:
         """Add a metric that was measured in another way; ``better`` is `higher` or `lower`.
 
-        ``unstable`` says why the samples are no number to act on.
+        ``unstable`` says why the samples are no number to act on; ``kind`` is ``STEADY_STATE``,
+        ``ONCE`` (such as a first call) or ``SIZE``.
         """
         self.metrics.append(
             {
                 "metric": metric,
                 "unit": unit,
                 "better": better,
+                "kind": kind,
                 "samples": samples,
                 "reason": unstable,
                 "work": dict(work or {}),
@@ -110,19 +139,20 @@ class Measure:
         )
 
 
-def warm_up(call: Callable[[], Any], limit: float) -> float:
+def warm_up(call: Callable[[], Any], limit: float, kind: str = "cpu") -> float:
     """Repeat ``call`` until its time is steady or ``limit`` seconds have passed.
 
-    Steady means that the medians of two neighbouring windows agree within 2 %. Returns seconds per
-    call in the last window, each window synchronised as a whole.
+    Steady means that the medians of three neighbouring windows agree within ``STEADY``: a GPU that
+    is about to reach its power cap changes by little from one to the next. Returns seconds per
+    call in the last window, each reading synchronised as a whole.
     """
     call()
     begun = synchronised()
     call()
     once = max(synchronised() - begun, 1e-7)
-    per_reading = max(1, math.ceil(0.001 / once))
+    per_reading = max(1, math.ceil(WINDOW_SECONDS[kind] / 5 / once))
     end = begun + limit
-    before = math.inf
+    medians: List[float] = []
     while True:
         readings = []
         for _ in range(5):
@@ -132,10 +162,12 @@ def warm_up(call: Callable[[], Any], limit: float) -> float:
             readings.append((synchronised() - start) / per_reading)
             if start > end:
                 break
-        now = statistics.median(readings)
-        if abs(now - before) <= STEADY * now or synchronised() > end:
-            return max(now, 1e-9)
-        before = now
+        medians.append(statistics.median(readings))
+        last = medians[-3:]
+        if (len(last) == 3 and max(last) - min(last) <= STEADY[kind] * last[-1]) or (  # noqa: PLR2004
+            synchronised() > end
+        ):
+            return max(last[-1], 1e-9)
 
 
 def _uses_device() -> bool:

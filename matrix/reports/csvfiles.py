@@ -59,7 +59,9 @@ def _workloads(tables: Tables) -> pd.DataFrame:
             base = {"baseline": tables.baseline}
             line = first | {"column": label} | cell | base | {"kind": kind}
             lines.append(line | _where(tables, label))
-    head = "workload params metric unit column status median spread rate rate_unit ratio why"
+    head = (
+        "workload params metric unit column status median spread rate rate_unit ceiling ratio why"
+    )
     return pd.DataFrame(lines, columns=_head(f"{head} baseline kind"), dtype=object)
 
 

@@ -13,14 +13,18 @@ from matrix.tables.verdicts import NOT_MEASURED
 _RATES = {"flop": "FLOP/s", "bytes": "B/s", "tokens": "tok/s"}
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _INDEX = ["workload", "params", "metric", "unit"]
-_FIELDS = ["status", "median", "spread", "rate", "rate_unit", "ratio", "why"]
+_FIELDS = ["status", "median", "spread", "rate", "rate_unit", "ceiling", "ratio", "why"]
+_FEWEST = 3  # rounds that tell how processes differ
+# how far the rounds of a steady series may vary (standard deviation by mean) for a number to act on
+_STEADY = {"cpu": 0.05, "cuda": 0.01, "rocm": 0.01}
 
 
 def workload_table(df: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
     """Median, spread, rate and ratio of each metric.
 
     Index workload, params, metric, unit; columns (label, field). Units: median and spread
-    (interquartile range) in `unit`, rate in `rate_unit`. `status` is `value`, `unstable`,
+    (interquartile range) in `unit`, rate in `rate_unit`, `ceiling` the rate's share of the best
+    that this execution reached with the same unit and dtype. `status` is `value`, `unstable`,
     `not measured` or the verdict that kept the value away. `ratio` is a number (more than
     1 is better, whether `better` is higher or lower) or `n/c` with the reason in `why`. `baseline`
     is a column or a cell id; of a cell, the execution on the same device is taken. Without results
@@ -69,6 +73,7 @@ def _measurements(df: pd.DataFrame) -> dict[tuple[tuple[str, ...], str], dict[st
         keys_of.setdefault(row["test"], {})[key] = None
     for place, several in rounds.items():
         cells[place] = _value(_of_rounds(several), _params(several[0]["params"])[1])
+    _add_ceilings(cells, {place: _dtype(several[0]["params"]) for place, several in rounds.items()})
     measured = {(row["test"], row["label"]) for row in metrics}
     outcomes = outcomes[(outcomes["workload"] != "") | (outcomes["suite"] == "throughput")]
     for row in records(outcomes):
@@ -85,7 +90,7 @@ def _of_rounds(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """One row for the rounds of a series: the median of medians, and the spread between rounds.
 
     Rounds that repeat only what stood out are left out, and those that were disturbed where there
-    are others.
+    are others. A steady series whose processes differ too much has a reason why it is no number.
     """
     if len(rows) == 1:
         return rows[0]
@@ -95,7 +100,38 @@ def _of_rounds(rows: list[dict[str, Any]]) -> dict[str, Any]:
         return first[0]
     medians = pd.Series([float(row["median"]) for row in good])
     low, high = medians.quantile([0.25, 0.75])
-    return good[0] | {"median": float(medians.median()), "spread": float(high - low)}
+    found = good[0] | {"median": float(medians.median()), "spread": float(high - low)}
+    varies = float(medians.std() / medians.mean()) if len(good) >= _FEWEST else 0.0
+    limit = _STEADY.get(good[0]["device"].partition(":")[0], 0.0)
+    if good[0]["kind"] == "steady" and varies > limit > 0:
+        why = f"unstable: {len(good)} processes vary by {varies:.1%}, more than {limit:.0%}"
+        return found | {"reason": why}
+    return found
+
+
+def _add_ceilings(
+    cells: dict[tuple[tuple[str, ...], str], dict[str, Any]],
+    dtypes: dict[tuple[tuple[str, ...], str], str],
+) -> None:
+    """Give each rate its share of the best one of the same execution, unit and dtype.
+
+    A bandwidth is the same for all dtypes; tokens have no ceiling.
+    """
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for (key, label), cell in cells.items():
+        unit = cell.get("rate_unit")
+        if cell["status"] == "value" and unit in {_RATES["flop"], _RATES["bytes"]}:
+            dtype = dtypes[key, label] if unit == _RATES["flop"] else ""
+            groups.setdefault((label, unit, dtype), []).append(cell)
+    for group in groups.values():
+        best = max(cell["rate"] for cell in group)
+        for cell in group:
+            cell["ceiling"] = cell["rate"] / best
+
+
+def _dtype(params: str) -> str:
+    """The dtype that a workload computes in; "" where it says none."""
+    return next((part[6:] for part in _params(params)[0].split() if part[:6] == "dtype="), "")
 
 
 def _value(row: dict[str, Any], work: dict[str, float]) -> dict[str, Any]:

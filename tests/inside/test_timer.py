@@ -29,11 +29,11 @@ def clock(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_steady_call_is_warm_at_once(clock) -> None:
-    """Two windows that agree are enough."""
+    """Three windows that agree are enough."""
     steady = clock(0.01)
 
     assert timer.warm_up(steady.call, limit=100) == pytest.approx(0.01)
-    assert steady.calls == 2 + 2 * 5
+    assert steady.calls == 2 + 3 * 5
 
 
 def test_a_slow_start_is_left_behind(clock) -> None:
