@@ -138,6 +138,6 @@ class Table:
 
 
 if __name__ == "__main__":
-    options = ["-q", "-p", "matrix.inside.plugin", "-p", "no:cacheprovider", "-c", "/dev/null",
-               "--rootdir", ".", "--benchmark-disable-gc", "--benchmark-columns=median"]  # fmt: skip
+    options = ["-q", "-c", "/dev/null", "--rootdir", ".", "-p", "matrix.inside.plugin",
+               "-p", "no:cacheprovider", "--benchmark-columns=median"]  # fmt: skip
     sys.exit(pytest.main([__file__, *options], plugins=[Table()]))
