@@ -21,7 +21,9 @@ LIMITS = {
     0x80: "power brake",
 }
 SLOWDOWNS = frozenset(LIMITS.values()) - {"power cap"}
-CLOCK_DRIFT = 0.03
+DRIFT = 0.03  # of the time, from the first third of the samples to the last
+LITTLE = 0.5  # of the power cap: too little to be held back by it
+SETTLED = 0.02
 SM_CLOCK, GPU_SENSOR, UNCORRECTED, SINCE_START = 1, 0, 1, 0
 TOO_SMALL = 7
 
@@ -29,12 +31,13 @@ TOO_SMALL = 7
 class State(NamedTuple):
     """One reading: MHz, watts, degrees Celsius; None where the driver does not say.
 
-    ``limits`` hold the clock back, ``errors`` are uncorrected ones of the memory since the driver
+    ``cap`` is the power limit in force, ``limits`` hold the clock back, ``errors`` are uncorrected ones of the memory since the driver
     was loaded, ``processes`` is how many compute on this GPU.
     """
 
     clock: Optional[float] = None
     power: Optional[float] = None
+    cap: Optional[float] = None
     temperature: Optional[float] = None
     limits: FrozenSet[str] = frozenset()
     errors: Optional[int] = None
@@ -53,6 +56,11 @@ class Gate:
         if self._device is not None:
             self.states.append(self._device.state())
 
+    def capped(self) -> bool:
+        """Take a reading: whether the power cap holds the clock back now."""
+        self.read()
+        return bool(self.states) and "power cap" in self.states[-1].limits
+
     def summary(self) -> Dict[str, object]:
         """Medians of what was read, and all that held the clock back; {} without readings."""
         found: Dict[str, object] = {}
@@ -68,13 +76,35 @@ class Gate:
         limits = frozenset().union(*(state.limits for state in self.states))
         return {**found, "limited_by": ", ".join(sorted(limits))} if self.states else {}
 
-    def disturbance(self) -> str:
-        """Why the time between the readings is no measure of this process alone, or ""."""
-        return disturbance(self.states)
+    def disturbance(self, samples: Sequence[float]) -> str:
+        """Why ``samples`` taken between the readings are no number to act on, or ""."""
+        return disturbance(self.states, samples)
 
 
-def disturbance(states: Sequence[State]) -> str:
-    """Why what was measured between the readings is no number to act on, or ""."""
+class Settling:
+    """Whether the power that a GPU draws still changes; it reports the mean of a second.
+
+    A device that will soon be held back by its power cap is still fast at first.
+    """
+
+    def __init__(self) -> None:
+        self._gate = Gate()
+
+    def over(self) -> bool:
+        """Take a reading: little power, or as much as three readings ago."""
+        self._gate.read()
+        states = self._gate.states
+        if not states:
+            return True
+        now, cap = states[-1].power, states[-1].cap
+        if now is None or cap is None or now < LITTLE * cap:
+            return True
+        before = states[-4].power if len(states) > 3 else None  # noqa: PLR2004
+        return before is not None and abs(now - before) <= SETTLED * now
+
+
+def disturbance(states: Sequence[State], samples: Sequence[float]) -> str:
+    """Why ``samples`` measured between the readings are no number to act on, or ""."""
     if not states:
         return ""
     slow = sorted(frozenset().union(*(state.limits for state in states)) & SLOWDOWNS)
@@ -86,18 +116,21 @@ def disturbance(states: Sequence[State]) -> str:
     most = max((state.processes or 0 for state in states), default=0)
     if most > 1:
         return f"unstable: {most - 1} other processes on the GPU"
-    return _drift([state.clock for state in states if state.clock is not None])
+    return _drift(samples)
 
 
-def _drift(clocks: Sequence[float]) -> str:
-    """Whether it was not warmed up: the clocks of the first third against those of the last."""
-    third = len(clocks) // 3
+def _drift(samples: Sequence[float]) -> str:
+    """Whether it was not warmed up: the first third of the samples against the last.
+
+    A clock that moves under a power cap is no such sign: it does so all the time.
+    """
+    third = len(samples) // 3
     if not third:
         return ""
-    first, last = statistics.median(clocks[:third]), statistics.median(clocks[-third:])
-    if abs(first - last) <= CLOCK_DRIFT * max(first, last):
+    first, last = statistics.median(samples[:third]), statistics.median(samples[-third:])
+    if abs(first - last) <= DRIFT * max(first, last):
         return ""
-    return f"unstable: the clock went from {first:.0f} to {last:.0f} MHz meanwhile"
+    return f"unstable: it took {first:.3g} s at first and {last:.3g} s at last"
 
 
 class _Device:
@@ -107,7 +140,9 @@ class _Device:
         self._library, self._handle = library, handle
 
     def state(self) -> State:
+        """One reading."""
         power = self._number("nvmlDeviceGetPowerUsage")
+        cap = self._number("nvmlDeviceGetEnforcedPowerLimit")
         # the newer of two names of the same thing first
         reasons = self._wide("nvmlDeviceGetCurrentClocksEventReasons")
         if reasons is None:
@@ -115,6 +150,7 @@ class _Device:
         return State(
             clock=self._number("nvmlDeviceGetClockInfo", SM_CLOCK),
             power=None if power is None else power / 1000,
+            cap=None if cap is None else cap / 1000,
             temperature=self._number("nvmlDeviceGetTemperature", GPU_SENSOR),
             limits=frozenset(name for bit, name in LIMITS.items() if (reasons or 0) & bit),
             errors=self._wide("nvmlDeviceGetTotalEccErrors", UNCORRECTED, SINCE_START),

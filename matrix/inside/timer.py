@@ -10,14 +10,15 @@ from typing import Any, Callable, Dict, List, Mapping, TypeVar
 
 import pytest
 
-from matrix.inside.gates import Gate
+from matrix.inside.gates import Gate, Settling
 from matrix.inside.neighbours import disturbance, usage
 
 ROUNDS = 30
 FEWEST_ROUNDS = 5
-ROUND_SECONDS = {"cpu": 0.002, "cuda": 0.015}
+ROUND_SECONDS = 0.002
 WARM_SECONDS = {"cpu": 0.6, "cuda": 2.0}
 MEASURE_SECONDS = {"cpu": 1.5, "cuda": 0.6}
+CAPPED_SECONDS = 1.2  # under a power cap the clock swings for longer than that
 WINDOW_SECONDS = {"cpu": 0.005, "cuda": 0.1}
 STEADY = {"cpu": 0.02, "cuda": 0.005}
 
@@ -79,19 +80,22 @@ class Measure:
         """
         kind = "cuda" if _uses_device() else "cpu"
         seconds = warm_up(call, WARM_SECONDS[kind], kind)
-        iterations = max(1, math.ceil(ROUND_SECONDS[kind] / seconds))
-        fitting = int(MEASURE_SECONDS[kind] / (seconds * iterations))
-        chosen = rounds or max(FEWEST_ROUNDS, min(ROUNDS, fitting))
         gate = Gate()
+        whole = CAPPED_SECONDS if gate.capped() else MEASURE_SECONDS[kind]
+        lasting = whole / ROUNDS if kind == "cuda" else ROUND_SECONDS
+        iterations = max(1, math.ceil(lasting / seconds))
+        fitting = int(whole / (seconds * iterations))
+        chosen = rounds or max(FEWEST_ROUNDS, min(ROUNDS, fitting))
         self._request.node.add_marker(pytest.mark.benchmark(timer=Timer(gate)))
         benchmark = self._request.getfixturevalue("benchmark")
         before = usage()
         benchmark.pedantic(call, rounds=chosen, iterations=iterations)
         gate.read()
-        unstable = disturbance(before, usage()) if kind == "cpu" else gate.disturbance()
+        after = usage()
         if benchmark.stats is None:
             raise pytest.UsageError("pytest-benchmark is disabled: nothing was measured")
         samples = [float(sample) / calls for sample in benchmark.stats.stats.data]
+        unstable = disturbance(before, after) if kind == "cpu" else gate.disturbance(samples)
         self.record(
             metric, samples, unit="s", better="lower", work=work, params=params, unstable=unstable,
             kind=STEADY_STATE,
@@ -142,9 +146,9 @@ class Measure:
 def warm_up(call: Callable[[], Any], limit: float, kind: str = "cpu") -> float:
     """Repeat ``call`` until its time is steady or ``limit`` seconds have passed.
 
-    Steady means that the medians of three neighbouring windows agree within ``STEADY``: a GPU that
-    is about to reach its power cap changes by little from one to the next. Returns seconds per
-    call in the last window, each reading synchronised as a whole.
+    Steady means that the medians of three neighbouring windows agree within ``STEADY``, and that
+    the power of a GPU has settled. Returns seconds per call in the last window, each reading
+    synchronised as a whole.
     """
     call()
     begun = synchronised()
@@ -153,6 +157,7 @@ def warm_up(call: Callable[[], Any], limit: float, kind: str = "cpu") -> float:
     per_reading = max(1, math.ceil(WINDOW_SECONDS[kind] / 5 / once))
     end = begun + limit
     medians: List[float] = []
+    settling = Settling()
     while True:
         readings = []
         for _ in range(5):
@@ -164,9 +169,9 @@ def warm_up(call: Callable[[], Any], limit: float, kind: str = "cpu") -> float:
                 break
         medians.append(statistics.median(readings))
         last = medians[-3:]
-        if (len(last) == 3 and max(last) - min(last) <= STEADY[kind] * last[-1]) or (  # noqa: PLR2004
-            synchronised() > end
-        ):
+        settled = settling.over()
+        steady = len(last) == 3 and max(last) - min(last) <= STEADY[kind] * last[-1]  # noqa: PLR2004
+        if (steady and settled) or synchronised() > end:
             return max(last[-1], 1e-9)
 
 
