@@ -22,7 +22,7 @@ LIMITS = {
 }
 SLOWDOWNS = frozenset(LIMITS.values()) - {"power cap"}
 DRIFT = 0.03  # of the time, from the first third of the samples to the last
-LITTLE = 0.5  # of the power cap: too little to be held back by it
+LITTLE = 0.4  # of the power cap: too little to be held back by it
 SETTLED = 0.02
 SM_CLOCK, GPU_SENSOR, UNCORRECTED, SINCE_START = 1, 0, 1, 0
 TOO_SMALL = 7
@@ -31,8 +31,8 @@ TOO_SMALL = 7
 class State(NamedTuple):
     """One reading: MHz, watts, degrees Celsius; None where the driver does not say.
 
-    ``cap`` is the power limit in force, ``limits`` hold the clock back, ``errors`` are uncorrected ones of the memory since the driver
-    was loaded, ``processes`` is how many compute on this GPU.
+    ``cap`` is the power limit in force, ``limits`` hold the clock back, ``errors`` are uncorrected
+    ones of the memory since the driver was loaded, ``processes`` is how many compute on this GPU.
     """
 
     clock: Optional[float] = None
