@@ -9,7 +9,6 @@ interleaved pairs, whose noise is of the same kind.
 """
 
 import math
-import statistics
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.intervals import interval  # noqa: E402
 from matrix.judge.effects import PAIRS_AGAIN, confirms, paired  # noqa: E402
 from matrix.judge.steps import WINDOW, suspicious, tonight  # noqa: E402
 
@@ -188,19 +188,6 @@ def _find(seed: int, tallies: dict[str, Tally], stepped: dict[str, int]) -> None
         for kind in KINDS:
             mine = nights[(kinds == kind) & (steps > 0)]
             tallies[name].found.setdefault(kind, []).extend(mine.tolist())
-
-
-def interval(count: int, of: int, times: float = 1.0) -> str:
-    """A share with its 95 % Wilson interval, or so many times that."""
-    if not of:
-        return "–"
-    z = statistics.NormalDist().inv_cdf(0.975)
-    share, width = count / of, z * z / of
-    middle = (share + width / 2) / (1 + width)
-    reach = z * math.sqrt(share * (1 - share) / of + width / of / 4) / (1 + width)
-    values = (share, max(middle - reach, 0), min(middle + reach, 1))
-    low = "{:.3f} ({:.3f}-{:.3f})" if times == 1 else "{:.3g} ({:.3g}-{:.3g})"
-    return low.format(*(value * times for value in values))
 
 
 def main() -> None:

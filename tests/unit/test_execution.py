@@ -2,6 +2,7 @@
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from matrix.execution import Site, Unfinished, abandon, carry_out
 from matrix.identity import identity, probed_variant
 from matrix.plan import Job, SuiteRun
 from matrix.process import Stopped
+from matrix.rows import read_rows
 from matrix.store import Store
 
 CELL = Cell(torch="2.6.0", variant="cpu", python="3.11", device="cpu")
@@ -97,6 +99,32 @@ def test_a_suite_is_kept_with_its_rows_and_logs(site):
     folder = here.bundle.path / "cells" / CELL.id / "venv-cpu" / "mine"
     assert (folder / "requirements.lock").read_text() == "torch==2.6.0"
     assert ("progress", "torch2.6.0-cpu-py3.11/venv-cpu/mine:mine", 1, 1) in here.watcher.calls
+
+
+def test_rounds_are_fresh_processes_of_one_suite(site):
+    """Each leaves its numbers; of a test it is the worst outcome that counts."""
+    made = []
+
+    def suite(run, out):
+        made.append(out)
+        verdict = "fail" if len(made) == 2 else "pass"
+        metric = {"event": "metric", "id": "t", "metric": "time", "unit": "s", "better": "lower",
+                  "samples": [float(len(made))]}  # fmt: skip
+        events = [{"event": "outcome", "id": "t", "verdict": verdict}, metric, {"event": "end"}]
+        (out / "outcomes.jsonl").write_text("\n".join(map(json.dumps, events)))
+
+    job = job_of()
+    (run,) = job.suites
+    several = replace(job, suites=(replace(run, suite=replace(run.suite, rounds=3)),))
+    there = site(Fake(suite=suite))
+    (entry,) = carry_out(several, there)
+    (file,) = there.bundle.path.rglob("rows.parquet")
+    rows = read_rows(file)
+
+    assert [path.name for path in made[1:]] == ["02", "03"]
+    assert dict(entry.counts) == {"fail": 1}
+    assert [(row.round, row.median) for row in rows if row.metric] == [(1, 1.0), (3, 3.0)]
+    assert "in 1 of 3 rounds" in next(row.reason for row in rows if row.verdict)
 
 
 @pytest.mark.parametrize("verdict", ["uninstallable", "infra", "no-runner"])

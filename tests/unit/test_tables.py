@@ -338,6 +338,53 @@ def test_a_value_with_a_reason_is_unstable_and_has_no_ratio():
     assert (made["status"], made["ratio"], made["why"]) == ("unstable", None, "thermal slowdown")
 
 
+@pytest.mark.parametrize(
+    ("medians", "status"),
+    [
+        pytest.param([1.0, 1.004, 0.998], "value", id="alike"),
+        pytest.param([1.0, 1.06, 0.97], "unstable", id="different"),
+        pytest.param([1.0, 1.06], "value", id="too-few-to-tell"),
+    ],
+)
+def test_a_series_whose_processes_differ_is_unstable(medians, status):
+    """A steady time on a GPU may vary by 1 % from process to process, and says by how much."""
+    rows = [metric(median=m, round=n, kind="steady") for n, m in enumerate(medians, 1)]
+    (made,) = workloads(*rows).values()
+    assert (made["status"], made["median"]) == (status, pytest.approx(sorted(medians)[1], rel=0.03))
+    assert (made["why"] or "").startswith("unstable: 3 processes vary by 4.5%") == (
+        status == "unstable"
+    )
+    (once,) = workloads(
+        *(metric(median=row.median, round=row.round, kind="once") for row in rows)
+    ).values()
+    assert once["status"] == "value", "a first call is no steady state"
+
+
+def test_a_rate_is_a_share_of_the_best_with_the_same_unit_and_dtype():
+    """Bandwidth is one ceiling for all; what is computed has one for each dtype."""
+
+    def done(name, median, **params):
+        return metric(median=median, workload=name, test=name, params=json.dumps(params))
+
+    rows = [
+        done("copy", 1.0, **{"work.bytes": 4}),
+        done("decode", 1.0, **{"work.bytes": 3, "dtype": "bfloat16"}),
+        done("gemm", 1.0, **{"work.flop": 8, "dtype": "bfloat16"}),
+        done("attention", 1.0, **{"work.flop": 6, "dtype": "bfloat16"}),
+        done("fp8", 1.0, **{"work.flop": 16, "dtype": "e4m3"}),
+        done("decoder", 1.0, **{"work.tokens": 5}),
+    ]
+    table = tables.workload_table(tables.frame(rows), None)
+    found = {
+        key[0]: line["ceiling"]
+        for key, line in zip(
+            table.index, table.xs(table.columns[0][0], axis=1).to_dict("records"), strict=True
+        )
+    }
+    assert found == {"copy": 1.0, "decode": 0.75, "gemm": 1.0, "attention": 0.75, "fp8": 1.0,
+                     "decoder": None}  # fmt: skip
+
+
 def test_a_workload_that_failed_shows_its_verdict_in_place_of_the_number():
     """Running out of memory is a result; the number of an older run does not stand in for it."""
     rows = [metric(), metric(NEW, day=1)]
