@@ -101,12 +101,20 @@ def _of_rounds(rows: list[dict[str, Any]]) -> dict[str, Any]:
     medians = pd.Series([float(row["median"]) for row in good])
     low, high = medians.quantile([0.25, 0.75])
     found = good[0] | {"median": float(medians.median()), "spread": float(high - low)}
-    varies = float(medians.std() / medians.mean()) if len(good) >= _FEWEST else 0.0
-    limit = _STEADY.get(good[0]["device"].partition(":")[0], 0.0)
-    if good[0]["kind"] == "steady" and varies > limit > 0:
-        why = f"unstable: {len(good)} processes vary by {varies:.1%}, more than {limit:.0%}"
-        return found | {"reason": why}
+    if why := _restless(good[0], medians, len(first)):
+        return found | {"reason": f"unstable: {why}"}
     return found
+
+
+def _restless(row: dict[str, Any], medians: pd.Series, rounds: int) -> str:
+    """Why a steady series is no number although some of its rounds are; "" for any other."""
+    limit = _STEADY.get(row["device"].partition(":")[0], 0.0)
+    if row["kind"] != "steady" or rounds < _FEWEST or not limit:
+        return ""
+    if len(medians) < _FEWEST:
+        return f"{rounds - len(medians)} of {rounds} processes were disturbed"
+    varies = float(medians.std() / medians.mean())
+    return f"{len(medians)} processes vary by {varies:.1%}, more than {limit:.0%}" * (varies > limit)
 
 
 def _add_ceilings(
