@@ -18,7 +18,7 @@ _NEWEST = """
 SELECT run, time, cell, torch, variant, python, companions, execution, backend, device_model,
     provision, suite, feature, title, verdict, reason, '' AS recipe, driver, first_passed,
     last_passed
-FROM newest ORDER BY feature, time, run
+FROM newest ORDER BY feature, time, run, cell, execution
 """
 # a cell that can no longer be made has no rows of features
 _FAILED = """

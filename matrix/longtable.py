@@ -1,8 +1,9 @@
-"""All rows of a store as one Parquet file per run: derived, and made again when asked for.
+"""All rows of a store in a few Parquet files: derived, and made again when asked for.
 
 A bundle has a file per suite, so that each is whole or absent; a year of nights is tens of
-thousands of files. Here the rows of a run are put together once. Bundles are untrusted: what cannot
-be read, is too large, or is of a newer schema is left out and told, every time.
+thousands of files. Here the rows of a run are put together once, and those of a month when it is
+over. Bundles are untrusted: what cannot be read, is too large, or is of a newer schema is left out
+and told, every time.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from matrix.months import by_month
 from matrix.rows import SCHEMA, Row, arrow_schema
 from matrix.store import ROWS_FILE, RUN_FILE, Store, write_json
 
@@ -23,7 +25,7 @@ MAX_BYTES = 1 << 30  # of one suite, unpacked
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LongTable:
-    """Parquet files with all rows, oldest run first, and what was left out of them and why."""
+    """Parquet files with all rows, in no order, and what was left out of them and why."""
 
     files: tuple[Path, ...]
     complaints: tuple[str, ...]
@@ -35,7 +37,7 @@ def long_table(store: Store) -> LongTable:
     Raises `OSError` where `local/rows` cannot be written.
     """
     folder = store.local / FOLDER
-    files: list[Path] = []
+    files: dict[str, Path] = {}
     complaints: list[str] = []
     have = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     runs = store.paths()
@@ -50,8 +52,8 @@ def long_table(store: Store) -> LongTable:
             _forget(folder, {old for old in have if old.startswith(f"{run.name}-")})
         if path.name not in have or told.name in have:
             complaints += _told(told)
-        files.append(path)
-    return LongTable(files=tuple(files), complaints=tuple(complaints))
+        files[run.name] = path
+    return LongTable(files=tuple(by_month(store, files)), complaints=tuple(complaints))
 
 
 def _forget(folder: Path, names: set[str]) -> None:
@@ -92,7 +94,7 @@ def _put_together(run: Path, path: Path, told: Path) -> None:
         write_json(told, complaints)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(3)}.tmp")
     try:
-        pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")
+        pq.write_table(_filled(pa.concat_tables(tables)), temporary, compression="zstd")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -101,7 +103,7 @@ def _put_together(run: Path, path: Path, told: Path) -> None:
 def _tables(run: Path, complaints: list[str]) -> Iterator[Any]:
     for path in _parts(run):
         try:
-            yield read_table(path, run.name)
+            yield _read(path, run.name)
         except (OSError, ValueError, TypeError, NotImplementedError) as error:  # Arrow's are these
             why = " ".join(str(error).split())[:200]
             complaints.append(f"{path} is left out: {why}")
@@ -113,6 +115,10 @@ def read_table(path: Path, run: str) -> Any:  # noqa: ANN401  pyarrow has no typ
     Raises `ValueError` (Arrow's own too) where it is damaged, too large, or of a newer schema, or
     where its rows are of another run or place than the path says.
     """
+    return _filled(_read(path, run))
+
+
+def _read(path: Path, run: str) -> Any:  # noqa: ANN401  pyarrow has no types
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     with pq.ParquetFile(path) as file:
@@ -156,6 +162,8 @@ def _conform(table: Any) -> Any:  # noqa: ANN401
     import pyarrow as pa  # noqa: PLC0415
 
     schema = arrow_schema()
+    if table.schema.equals(schema):
+        return table
     columns = []
     for column, kind in zip(fields(Row), schema, strict=True):
         default = "" if column.default is MISSING else column.default
@@ -164,7 +172,15 @@ def _conform(table: Any) -> Any:  # noqa: ANN401
             columns.append(pa.array([value] * table.num_rows, kind.type))
             continue
         values = table[column.name]
-        values = values if values.type == kind.type else values.cast(kind.type)
-        empty = values.null_count and isinstance(default, str | int)
-        columns.append(values.fill_null(default) if empty else values)
+        columns.append(values if values.type == kind.type else values.cast(kind.type))
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _filled(table: Any) -> Any:  # noqa: ANN401
+    """The same rows without nulls where `Row` has a text or a whole number."""
+    for place, column in enumerate(fields(Row)):
+        default = "" if column.default is MISSING else column.default
+        values = table.column(place)
+        if isinstance(default, str | int) and values.null_count:
+            table = table.set_column(place, table.schema.field(place), values.fill_null(default))
+    return table

@@ -127,8 +127,8 @@ def _macros() -> Iterator[str]:
         f"list_position([{ranks}], 'fail'))"
     )
     yield (
-        "CREATE MACRO by_chance(verdict, verdicts, was_wrong, recipe) AS CASE "
-        f"WHEN verdicts < 2 OR recipe = '' OR verdict = 'skip' OR ends_with(verdict, {accepted}) "
+        "CREATE MACRO by_chance(verdict, differ, was_wrong, recipe) AS CASE "
+        f"WHEN NOT differ OR recipe = '' OR verdict = 'skip' OR ends_with(verdict, {accepted}) "
         f"THEN verdict WHEN was_wrong THEN 'wrong' ELSE {_quoted(FLAKY)} END"
     )
     silent = ", ".join(map(_quoted, sorted(NOT_EVIDENCE)))

@@ -1,5 +1,6 @@
 """The long table: what one row is, which verdicts there are, and rows as Parquet."""
 
+import functools
 import io
 import json
 from collections.abc import Iterable
@@ -138,6 +139,7 @@ def write_rows(rows: Iterable[Row], path: Path) -> None:
     pq.write_table(table, path, compression="zstd")
 
 
+@functools.cache
 def arrow_schema() -> Any:  # noqa: ANN401  pyarrow has no types
     """The columns of the long table as an Arrow schema."""
     import pyarrow as pa  # noqa: PLC0415

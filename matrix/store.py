@@ -7,6 +7,7 @@ runs/…/run.json                                             written last
 """
 
 import datetime
+import functools
 import json
 import os
 import re
@@ -137,6 +138,11 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
 }
 
 
+@functools.lru_cache(maxsize=4096)  # nights repeat the same names
+def _is_folder(name: str) -> bool:
+    return _FOLDER.fullmatch(name) is not None
+
+
 def read_entry(data: object) -> Entry | None:
     """Make an entry of parsed JSON; None where it is damaged or of another schema."""
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
@@ -149,7 +155,7 @@ def read_entry(data: object) -> Entry | None:
     except TypeError:
         return None
     # they are names of folders; a bundle may be a stranger's
-    return entry if all(map(_FOLDER.fullmatch, (entry.run, *entry.key))) else None
+    return entry if all(map(_is_folder, (entry.run, *entry.key))) else None
 
 
 def bundles_in(folder: Path) -> list[Path]:
@@ -216,6 +222,7 @@ class Store:
         self.root = root
         self.local = root / "local"
         self.folders = (self.local / "runs", root / "runs")
+        self._finished: dict[Path, RunInfo] = {}
 
     def create(self, plan: Mapping[str, object]) -> Bundle:
         """Start a bundle; raises `InfrastructureError` where results cannot be written."""
@@ -231,7 +238,7 @@ class Store:
 
     def runs(self) -> list[RunInfo]:
         """All runs, oldest first; a finished run is read from its run.json alone."""
-        return [read_run(path) for path in self.paths()]
+        return [self._read(path) for path in self.paths()]
 
     def paths(self) -> list[Path]:
         """The folders of all runs, oldest first; nothing in them is read."""
@@ -241,7 +248,14 @@ class Store:
         return [found[run_id] for run_id in sorted(found)]
 
     def _in(self, folder: Path) -> list[RunInfo]:
-        return [read_run(path) for path in bundles_in(folder)]
+        return [self._read(path) for path in bundles_in(folder)]
+
+    def _read(self, path: Path) -> RunInfo:
+        """Read a run; one that came to its end never changes."""
+        run = self._finished.get(path) or read_run(path)
+        if run.finished:
+            self._finished[path] = run
+        return run
 
     def run(self, run_id: str) -> RunInfo:
         """Find a run by id, or by `latest`, `latest~1` (the one before); raises `InputError`."""

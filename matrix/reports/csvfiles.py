@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from matrix.reports.lines import workloads
+from matrix.reports.lines import records, workloads
 from matrix.reports.plain import inert
 from matrix.tables import Tables
 from matrix.tables.verdicts import NOT_MEASURED, kind_of
@@ -31,49 +31,53 @@ def write(tables: Tables, folder: Path) -> list[Path]:
     paths = []
     for name, table in made.items():
         path = folder / f"{name}.csv"
-        table.map(inert).to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
+        table.apply(_inert).to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
         paths.append(path)
     return paths
 
 
+def _inert(column: pd.Series) -> pd.Series:
+    """`inert` of each value; the texts of a column repeat, and hardly ever one differs."""
+    same = all(isinstance(v, str) and inert(v) is v for v in column.unique())
+    return column if same else column.map(inert)
+
+
 def _features(tables: Tables) -> pd.DataFrame:
-    lines = []
+    lines, where = [], _where(tables)
     for (group, feature, title), cells in zip(
         tables.features.index, tables.features.to_numpy(), strict=True
     ):
         for label, verdict in zip(tables.features.columns, cells, strict=True):
             first = {"group": group, "feature": feature, "title": title, "column": label}
             kind = "unknown" if verdict == NOT_MEASURED else "measured"
-            lines.append(first | {"verdict": verdict, "kind": kind} | _where(tables, label))
+            lines.append(first | {"verdict": verdict, "kind": kind} | where[label])
     return pd.DataFrame(
         lines, columns=_head("group feature title column verdict kind"), dtype=object
     )
 
 
 def _workloads(tables: Tables) -> pd.DataFrame:
-    lines = []
+    lines, where = [], _where(tables)
     for (workload, params, metric, unit), cells in workloads(tables.workloads):
         first = {"workload": workload, "params": params, "metric": metric, "unit": unit}
         for label, cell in cells.items():
             kind = "unknown" if cell["status"] == NOT_MEASURED else "measured"
             base = {"baseline": tables.baseline}
             line = first | {"column": label} | cell | base | {"kind": kind}
-            lines.append(line | _where(tables, label))
-    head = (
-        "workload params metric unit column status median spread rate rate_unit ceiling ratio why"
-    )
-    return pd.DataFrame(lines, columns=_head(f"{head} baseline kind"), dtype=object)
+            lines.append(line | where[label])
+    head = "workload params metric unit column status median spread rate rate_unit ceiling ratio"
+    return pd.DataFrame(lines, columns=_head(f"{head} why baseline kind"), dtype=object)
 
 
 def _suites(tables: Tables) -> pd.DataFrame:
-    lines = []
+    lines, where = [], _where(tables)
     for (suite, file), cells in zip(tables.suites.index, tables.suites.to_numpy(), strict=True):
         for label, counts in zip(tables.suites.columns, cells, strict=True):
             first = {"suite": suite, "file": file, "column": label}
             for verdict, tests in (counts or {NOT_MEASURED: 0}).items():
                 kind = "measured" if counts else "unknown"
                 line = first | {"verdict": verdict, "tests": tests, "kind": kind}
-                lines.append(line | _where(tables, label))
+                lines.append(line | where[label])
     return pd.DataFrame(lines, columns=_head("suite file column verdict tests kind"), dtype=object)
 
 
@@ -85,9 +89,10 @@ def _long(long: pd.DataFrame) -> pd.DataFrame:
     return long.assign(**{k: pd.Series(v, long.index, dtype=object) for k, v in changed.items()})
 
 
-def _where(tables: Tables, label: str) -> dict[str, Any]:
-    record = tables.executions.loc[label]
-    return {name: record[name] for name in _WHERE}
+def _where(tables: Tables) -> dict[str, dict[str, Any]]:
+    """Where each column was measured."""
+    lines = records(tables.executions[_WHERE])
+    return dict(zip(map(str, tables.executions.index), lines, strict=True))
 
 
 def _head(names: str) -> list[str]:

@@ -13,7 +13,7 @@ from matrix.reports.lines import records
 from matrix.reports.markdown import cause_lines, code, prose, table_lines
 from matrix.reports.marks import mark
 from matrix.reports.names import Names, names
-from matrix.reports.reasons import causes, wrong
+from matrix.reports.reasons import every
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,20 +32,19 @@ _SAID = {"pass": "passes", "fail": "fails", "crash": "crashes", "skip": "skipped
 def render(tables: "Tables", declared: Sequence[Feature]) -> str:
     """Render the page; features that ran but are declared no more come last."""
     short = names(tables.executions)
-    by_feature: dict[str, list[dict[str, Any]]] = {}
-    for line in records(tables.releases):
-        by_feature.setdefault(str(line["feature"]), []).append(line)
+    by_feature = _by(records(tables.releases), "feature")
+    problems = _by(records(tables.problems), "subject")
     parts = [TITLE, NOTE, *_part(_places(tables.releases))]
     for group, members in groupby(declared, key=lambda one: one.group):
         parts.append(f"## {prose(group)}")
         for one in members:
             lines = by_feature.pop(one.id, [])
-            parts += _part([*_declared(one), *_found(one.id, lines, tables, short)])
+            parts += _part([*_declared(one), *_found(lines, problems.get(one.id, []), short)])
     if by_feature:
         parts.append("## In results only")
         parts.append("Not declared by the suite of today, or by a suite of yours.")
     for name, lines in by_feature.items():
-        parts += _part([f"### {code(name, 80)}", *_found(name, lines, tables, short)])
+        parts += _part([f"### {code(name, 80)}", *_found(lines, problems.get(name, []), short)])
     return "\n\n".join(parts) + "\n"
 
 
@@ -69,6 +68,13 @@ def since(points: Sequence[tuple[str, str]]) -> tuple[str, str]:
     order = sorted(runs, key=lambda verdict: verdict != "pass")
     told = "; ".join(f"{_said(verdict)} in {', '.join(runs[verdict])}" for verdict in order)
     return (f"{first}{oldest}" if first else "–"), told
+
+
+def _by(lines: Iterable[dict[str, Any]], name: str) -> dict[str, list[dict[str, Any]]]:
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for line in lines:
+        groups.setdefault(str(line[name]), []).append(line)
+    return groups
 
 
 def _said(verdict: str) -> str:
@@ -116,7 +122,7 @@ def _declared(one: Feature) -> Iterator[str]:
 
 
 def _found(
-    name: str, lines: Sequence[dict[str, Any]], tables: "Tables", short: Names
+    lines: Sequence[dict[str, Any]], problems: Sequence[dict[str, Any]], short: Names
 ) -> Iterator[str]:
     """What came out, by place; why it is no pass; which columns never ran it."""
     yield ""
@@ -136,8 +142,7 @@ def _found(
             ["place", "passes since", "measured"],
             ([code(place), *since(points)] for place, points in by_place.items()),
         )
-    own = tables.problems[tables.problems["subject"] == name]
-    yield from cause_lines([*wrong(own), *causes(own, [], others=True)], short)
+    yield from cause_lines(every(problems), short)
     if never:
         yield ""
         yield f"Never ran in {code(short.several(never))}."

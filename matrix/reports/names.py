@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from matrix.reports.lines import records
@@ -23,22 +24,31 @@ class Names:
     tokens: dict[str, tuple[str, ...]]
     short: dict[str, str]
 
+    @cached_property
+    def _having(self) -> dict[str, set[str]]:
+        """The columns that have each token."""
+        found: dict[str, set[str]] = {}
+        for label, tokens in self.tokens.items():
+            for token in tokens:
+                found.setdefault(token, set()).add(label)
+        return found
+
     def several(self, labels: Sequence[str]) -> str:
         """Name some columns: `all 6 columns`, `all 3 cpu columns`, three in a row `a … c`."""
-        order = list(self.tokens)
-        if len(labels) == len(order) > 1:
-            return "both columns" if len(order) == 2 else f"all {len(order)} columns"  # noqa: PLR2004
-        for token in dict.fromkeys(itertools.chain.from_iterable(self.tokens.values())):
-            those = [label for label in order if token in self.tokens[label]]
-            if token and len(those) > 2 and set(those) == set(labels):  # noqa: PLR2004
+        count, wanted = len(self.tokens), set(labels)
+        if len(labels) == count > 1:
+            return "both columns" if count == 2 else f"all {count} columns"  # noqa: PLR2004
+        for token, those in self._having.items():
+            if token and len(those) > 2 and those == wanted:  # noqa: PLR2004
                 return f"all {len(those)} {token} columns"
+        order = {label: place for place, label in enumerate(self.tokens)}
         runs: list[list[int]] = []
-        for place in sorted(order.index(label) for label in labels):
+        for place in sorted(order[label] for label in labels):
             if runs and runs[-1][-1] == place - 1:
                 runs[-1].append(place)
             else:
                 runs.append([place])
-        name = [self.short[label] for label in order]
+        name = list(map(self.short.__getitem__, order))
         ends = [[name[run[0]], name[run[-1]]] for run in runs]
         return ", ".join(
             " … ".join(pair) if len(run) > 2 else ", ".join(dict.fromkeys(pair))  # noqa: PLR2004

@@ -1,6 +1,7 @@
 """Lines of values as a table of plain text, or as CSV; what they hold is a stranger's."""
 
 import csv
+import functools
 import io
 from collections.abc import Iterable, Sequence
 
@@ -47,12 +48,15 @@ def comma_separated(head: Sequence[str], lines: Iterable[Sequence[object]]) -> s
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([inert(name) for name in head])
-    writer.writerows([inert(_harmless(value)) for value in line] for line in lines)
+    writer.writerows(
+        [_harmless(value) if isinstance(value, str) else value for value in line] for line in lines
+    )
     return out.getvalue()
 
 
-def _harmless(value: object) -> object:
-    return clean(value, len(value)) if isinstance(value, str) else value
+@functools.lru_cache(maxsize=4096)  # the values of a column repeat
+def _harmless(text: str) -> object:
+    return inert(clean(text, len(text)))
 
 
 def inert(value: object) -> object:

@@ -56,6 +56,11 @@ def causes(problems: "pd.DataFrame", suites: Iterable[str], *, others: bool = Fa
     )
 
 
+def every(problems: Iterable[dict[str, Any]]) -> list[Cause]:
+    """Group lines of problems of all suites, what is `wrong` first."""
+    return _grouped(sorted(problems, key=lambda line: line["verdict"] != Verdict.WRONG))
+
+
 def _grouped(lines: Iterable[dict[str, Any]]) -> list[Cause]:
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for line in lines:

@@ -15,7 +15,7 @@ from matrix.facts.changes import Change
 from matrix.rows import Row
 from matrix.tables.cells import Excluded, cell_table
 from matrix.tables.changes import change_table, regression_table
-from matrix.tables.columns import executions, frame, newest, outcomes
+from matrix.tables.columns import Frame, frame
 from matrix.tables.features import by_companions, feature_table
 from matrix.tables.flaky import with_flaky
 from matrix.tables.problems import problem_table
@@ -27,13 +27,13 @@ from matrix.tables.workloads import workload_table
 
 __all__ = [
     "Excluded",
+    "Frame",
     "Summary",
     "Tables",
     "build",
     "by_companions",
     "cell_table",
     "change_table",
-    "executions",
     "feature_table",
     "frame",
     "problem_table",
@@ -81,12 +81,12 @@ def build(
     other runs, which only tell what is flaky. `changes` are what release notes say, by default all
     that we know of.
     """
-    rows = list(rows)
     long = frame(rows)
     # A store of many runs is read once; the tables need only the last run of each test.
-    current = long[(long["test"] == "") | long.index.isin(newest(long).index)]
-    current = with_flaky(current, frame([*earlier, *rows]))
-    columns = executions(current)
+    shown = long.rows[(long.rows["test"] == "") | long.rows.index.isin(long.newest.index)]
+    every = [frame(earlier).rows, long.rows]
+    current = Frame(with_flaky(shown, pd.concat([part for part in every if len(part)] or every)))
+    columns = current.executions
     places = zip(columns["cell"], columns["execution"], strict=True)
     features, problems = feature_table(current), problem_table(current)
     releases = release_table(columns, features, problems)
@@ -103,7 +103,7 @@ def build(
         suites=suite_table(current),
         cells=cell_table(current, excluded),
         torchao=torchao_table(current),
-        long=long,
-        outcomes=outcomes(current),
+        long=long.rows,
+        outcomes=current.outcomes,
         baseline=baseline,
     )

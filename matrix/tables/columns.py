@@ -1,7 +1,9 @@
 """Rows → columns: one column per execution, and of each test the rows of its last run."""
 
+import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -17,52 +19,85 @@ _KEPT = (
 )
 
 
-def frame(rows: Iterable[Row]) -> pd.DataFrame:
-    """Make the long table: one line per row, one column per field of `Row`."""
-    data = [[getattr(row, name) for name in ROW_FIELDS] for row in rows]
-    return pd.DataFrame(data, columns=list(ROW_FIELDS), dtype=object)
+class Frame:
+    """The long table, a line per row and a column per field of `Row`; and what tables need of it.
 
-
-def executions(df: pd.DataFrame) -> pd.DataFrame:
-    """Say what each column of the tables is: index label, in the order of the columns.
-
-    Columns are those of the newest row, and `first`, `last` (ISO times) and `driver` (all seen),
-    of what the tables show: older results of a test do not count.
+    What several tables need is worked out once.
     """
-    rows = _results(df).drop_duplicates([*_EXECUTION, "suite", "test"], keep="last")
-    lines: list[dict[str, Any]] = []
-    for _, group in rows.groupby(_EXECUTION, sort=False):
-        times = {"first": group["time"].iloc[0], "last": group["time"].iloc[-1]}
-        drivers = ", ".join(dict.fromkeys(driver for driver in group["driver"] if driver))
-        (line,) = records(group.iloc[-1:])
-        lines.append(line | times | {"device": line["on"], "driver": drivers})
-    lines.sort(key=_column_order)
-    labels = pd.Index(_labels(lines), dtype=object, name="label")
-    return pd.DataFrame(lines, columns=_KEPT.split(), index=labels, dtype=object)
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self.rows = rows
+
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        """Rows of tests, oldest first, with the device `on` of their execution.
+
+        A single test may name another `device`: a CPU test in a CUDA cell is still in that column.
+        """
+        rows = self.rows[self.rows["test"] != ""].sort_values("time", kind="stable")
+        rows = with_waivers(rows)
+        pairs = zip(rows["execution"], rows["device"], strict=True)
+        on = [
+            e.rpartition("-")[2] if e.endswith(_DEVICES) else d.partition(":")[0] for e, d in pairs
+        ]
+        return rows.assign(on=pd.Series(on, rows.index, dtype=object))
+
+    @cached_property
+    def executions(self) -> pd.DataFrame:
+        """What each column of the tables is: index label, in the order of the columns.
+
+        Columns are those of the newest row, and `first`, `last` (ISO times) and `driver` (all
+        seen), of what the tables show: older results of a test do not count.
+        """
+        rows = self.results.drop_duplicates([*_EXECUTION, "suite", "test"], keep="last")
+        last = dict(_by_execution(rows.drop_duplicates(_EXECUTION, keep="last")))
+        drivers: dict[tuple[str, ...], list[str]] = {}
+        for place, line in _by_execution(rows.drop_duplicates([*_EXECUTION, "driver"])):
+            drivers.setdefault(place, []).extend(filter(None, [line["driver"]]))
+        lines = [
+            last[place]
+            | {"first": line["time"], "last": last[place]["time"]}
+            | {"device": line["on"], "driver": ", ".join(drivers[place])}
+            for place, line in _by_execution(rows.drop_duplicates(_EXECUTION))
+        ]
+        lines.sort(key=_column_order)
+        labels = pd.Index(_labels(lines), dtype=object, name="label")
+        return pd.DataFrame(lines, columns=_KEPT.split(), index=labels, dtype=object)
+
+    @cached_property
+    def newest(self) -> pd.DataFrame:
+        """Rows of tests with their column's `label`; of each test and column its last run's."""
+        rows = self.results
+        columns = self.executions.rename(columns={"device": "on"})
+        places = zip(*(columns[name] for name in _EXECUTION), strict=True)
+        labels = dict(zip(places, columns.index, strict=True))
+        keys = zip(*(rows[name] for name in _EXECUTION), strict=True)
+        rows = rows.assign(label=pd.Series([labels[key] for key in keys], rows.index, dtype=object))
+        test = ["label", "suite", "test"]
+        tests = list(zip(*(rows[name] for name in test), strict=True))
+        last = dict(zip(tests, rows["run"], strict=True))
+        of_last = [last[key] for key in tests]
+        rows = rows[rows["run"] == pd.Series(of_last, rows.index, dtype=object)]
+        # A retry within a run has new numbers for the same metric, but its outcome no params key.
+        params = rows["params"].where(rows["metric"] != "", "")
+        once = [*test, "metric", "_params", "round", "phase", "side"]
+        rows = rows.assign(_params=params).drop_duplicates(once, keep="last")
+        return rows.drop(columns="_params")
+
+    @cached_property
+    def outcomes(self) -> pd.DataFrame:
+        """Rows of `newest` that say what came out of a test."""
+        return self.newest[(self.newest["metric"] == "") & (self.newest["verdict"] != "")]
 
 
-def newest(df: pd.DataFrame) -> pd.DataFrame:
-    """Rows of tests with their column's `label`; of each test and column those of its last run."""
-    rows = _results(df)
-    columns = executions(df).rename(columns={"device": "on"})
-    places = zip(*(columns[name] for name in _EXECUTION), strict=True)
-    labels = dict(zip(places, columns.index, strict=True))
-    keys = zip(*(rows[name] for name in _EXECUTION), strict=True)
-    rows = rows.assign(label=pd.Series([labels[key] for key in keys], rows.index, dtype=object))
-    test = ["label", "suite", "test"]
-    last = rows.drop_duplicates(test, keep="last").set_index(test)["run"].to_dict()
-    of_last = [last[key] for key in zip(*(rows[name] for name in test), strict=True)]
-    rows = rows[rows["run"] == pd.Series(of_last, rows.index, dtype=object)]
-    # A retry within a run has new numbers for the same metric, but its outcome has no params key.
-    params = rows["params"].where(rows["metric"] != "", "")
-    once = [*test, "metric", "_params", "round", "phase", "side"]
-    return rows.assign(_params=params).drop_duplicates(once, keep="last").drop(columns="_params")
+def frame(rows: Iterable[Row]) -> Frame:
+    """Make the long table of rows."""
+    fields = operator.attrgetter(*ROW_FIELDS)
+    return Frame(pd.DataFrame(map(fields, rows), columns=list(ROW_FIELDS), dtype=object))
 
 
-def outcomes(df: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `newest` that say what came out of a test."""
-    rows = newest(df)
-    return rows[(rows["metric"] == "") & (rows["verdict"] != "")]
+def _by_execution(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    return ((tuple(line[name] for name in _EXECUTION), line) for line in records(rows))
 
 
 def with_waivers(df: pd.DataFrame) -> pd.DataFrame:
@@ -72,11 +107,13 @@ def with_waivers(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread_out(
-    rows: pd.DataFrame, index: list[str], value: Callable[[pd.DataFrame], object]
+    rows: pd.DataFrame, index: list[str], value: Callable[[list[str]], object]
 ) -> pd.DataFrame:
-    """One line per `index`, one column per label, in the natural order of the index."""
-    groups = rows.groupby([*index, "label"], sort=False)
-    parts = {tuple(map(str, key)): value(part) for key, part in groups}
+    """What verdicts come to, per `index` (its natural order) and label (columns)."""
+    verdicts: dict[tuple[str, ...], list[str]] = {}
+    for *key, verdict in zip(*(rows[name] for name in (*index, "label", "verdict")), strict=True):
+        verdicts.setdefault(tuple(map(str, key)), []).append(verdict)
+    parts = {key: value(found) for key, found in verdicts.items()}
     keys = sorted({key[:-1] for key in parts}, key=lambda key: [natural(part) for part in key])
     labels = list(dict.fromkeys(key[-1] for key in parts))
     data = [[parts.get((*key, label)) for label in labels] for key in keys]
@@ -106,17 +143,6 @@ def short_model(model: str) -> str:
         r"\((R|TM)\)|@.*|\b(NVIDIA|AMD|Intel|Instinct|CPU|Processor|\d+-Core)\b", " ", model
     )
     return "-".join(re.findall(r"[\w.+]+", text)) or "unknown"
-
-
-def _results(df: pd.DataFrame) -> pd.DataFrame:
-    """Rows of tests, oldest first, with the device `on` of their execution.
-
-    A single test may name another `device`: a CPU test in a CUDA cell is still in that column.
-    """
-    rows = with_waivers(df[df["test"] != ""].sort_values("time", kind="stable"))
-    pairs = zip(rows["execution"], rows["device"], strict=True)
-    on = [e.rpartition("-")[2] if e.endswith(_DEVICES) else d.partition(":")[0] for e, d in pairs]
-    return rows.assign(on=pd.Series(on, rows.index, dtype=object))
 
 
 def _labels(lines: Sequence[dict[str, Any]]) -> list[str]:

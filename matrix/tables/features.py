@@ -4,18 +4,18 @@ import re
 
 import pandas as pd
 
-from matrix.tables.columns import executions, file_of, outcomes, spread_out
+from matrix.tables.columns import Frame, file_of, spread_out
 from matrix.tables.verdicts import NOT_MEASURED, loudest
 
 
-def feature_table(df: pd.DataFrame) -> pd.DataFrame:
+def feature_table(frame: Frame) -> pd.DataFrame:
     """Verdict of each feature (index group, feature, title) in each execution (columns)."""
-    rows = _feature_rows(df)
-    wide = spread_out(rows, ["group", "feature"], lambda part: loudest(part["verdict"]))
+    rows = _feature_rows(frame)
+    wide = spread_out(rows, ["group", "feature"], loudest)
     titles = rows.drop_duplicates("feature", keep="last").set_index("feature")["title"].to_dict()
     index = [(group, feature, titles[feature] or feature) for group, feature in wide.index]
     wide.index = pd.MultiIndex.from_tuples(index, names=["group", "feature", "title"])
-    order = [label for label in executions(df).index if label in wide.columns]
+    order = [label for label in frame.executions.index if label in wide.columns]
     return wide.reindex(columns=order).fillna(NOT_MEASURED)
 
 
@@ -40,9 +40,9 @@ def by_companions(table: pd.DataFrame, columns: pd.DataFrame) -> dict[str, pd.Da
     return {name: part for name, part in parts.items() if not part.empty}
 
 
-def _feature_rows(df: pd.DataFrame) -> pd.DataFrame:
+def _feature_rows(frame: Frame) -> pd.DataFrame:
     """Outcomes of features; what broke before any feature (a collection error) is its own row."""
-    rows = outcomes(df)
+    rows = frame.outcomes
     rows = rows[(rows["feature"] != "") | (rows["suite"] == "feature")]
     rows = rows.assign(feature=rows["feature"].where(rows["feature"] != "", rows["test"]))
     files = rows["test"].map(_group)

@@ -1,7 +1,5 @@
 """Tests whose outcome changed while their recipe did not: what they show is chance."""
 
-from typing import Any
-
 import pandas as pd
 
 from matrix.rows import NOT_EVIDENCE, SAME_TEST
@@ -26,14 +24,10 @@ def with_flaky(current: pd.DataFrame, earlier: pd.DataFrame) -> pd.DataFrame:
     if tests.empty:
         return current
     found = {key: _told(part) for key, part in tests.groupby(_SAME, sort=False)}
-    changed: dict[Any, tuple[str, str]] = {}
-    for place, key in zip(
-        current.index, zip(*(current[n] for n in _SAME), strict=True), strict=True
-    ):
-        row = current.loc[place]
-        silent = row["metric"] or row["waiver"] or row["verdict"] in _SILENT
-        if key in found and not silent:
-            changed[place] = found[key]
+    silent = current["verdict"].isin(_SILENT) | (current["waiver"] != "")
+    loud = current[(current["metric"] == "") & ~silent]
+    keys = zip(*(loud[name] for name in _SAME), strict=True)
+    changed = {i: found[key] for i, key in zip(loud.index, keys, strict=True) if key in found}
     made = current.copy()
     for place, (verdict, reason) in changed.items():
         made.loc[place, ["verdict", "reason", "signature"]] = [verdict, reason, ""]

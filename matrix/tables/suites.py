@@ -3,18 +3,18 @@
 import pandas as pd
 
 from matrix.schema import BUILTIN_SUITES
-from matrix.tables.columns import executions, file_of, outcomes, spread_out
+from matrix.tables.columns import Frame, file_of, spread_out
 from matrix.tables.verdicts import count
 
 
-def suite_table(df: pd.DataFrame) -> pd.DataFrame:
+def suite_table(frame: Frame) -> pd.DataFrame:
     """Count `{verdict: tests}` of each test file of the user's suites, in each execution.
 
     Index suite, file; an empty mapping where nothing of the file ran.
     """
-    rows = outcomes(df)
+    rows = frame.outcomes
     rows = rows[~rows["suite"].isin(BUILTIN_SUITES)]
     rows = rows.assign(file=rows["test"].map(file_of))
-    wide = spread_out(rows, ["suite", "file"], lambda part: count(part["verdict"]))
-    order = [label for label in executions(df).index if label in wide.columns]
+    wide = spread_out(rows, ["suite", "file"], count)
+    order = [label for label in frame.executions.index if label in wide.columns]
     return wide.reindex(columns=order).map(lambda value: value if isinstance(value, dict) else {})

@@ -4,10 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
 from matrix.tables.cells import Excluded, cell_table
-from matrix.tables.columns import executions, newest
+from matrix.tables.columns import Frame
 from matrix.tables.features import by_companions, feature_table
 from matrix.tables.suites import suite_table
 from matrix.tables.verdicts import count, loudest, spoken
@@ -49,17 +47,17 @@ class Summary:
         return loudest([*self.features, *self.tests, *self.workloads])
 
 
-def summarize(df: pd.DataFrame, excluded: Sequence[Excluded] = ()) -> Summary:
+def summarize(frame: Frame, excluded: Sequence[Excluded] = ()) -> Summary:
     """Count the verdicts of features in executions, and what was not tested, in a sentence."""
-    features, suites = feature_table(df), suite_table(df)
-    shown = by_companions(features, executions(df)).values()
+    features, suites = feature_table(frame), suite_table(frame)
+    shown = by_companions(features, frame.executions).values()
     verdicts = count(verdict for part in shown for verdict in part.to_numpy().ravel())
     tests: Counter[str] = Counter()
     for counts in suites.to_numpy().ravel():
         tests.update(counts)
     tested = {verdict: tests[verdict] for verdict in count(tests)}
-    measurements, failed = _throughput(df)
-    cells = count(cell_table(df, excluded)["verdict"])
+    measurements, failed = _throughput(frame)
+    cells = count(cell_table(frame, excluded)["verdict"])
     parts = []
     if verdicts:
         where = _plural(features.shape[1], "execution")
@@ -81,9 +79,9 @@ def summarize(df: pd.DataFrame, excluded: Sequence[Excluded] = ()) -> Summary:
     )
 
 
-def _throughput(df: pd.DataFrame) -> tuple[int, dict[str, int]]:
+def _throughput(frame: Frame) -> tuple[int, dict[str, int]]:
     """Count the measurements, and by verdict the throughput tests that did not pass."""
-    rows = newest(df)
+    rows = frame.newest
     failed = rows[(rows["suite"] == "throughput") & ~rows["verdict"].isin(["", "pass"])]
     return int((rows["metric"] != "").sum()), count(failed["verdict"])
 

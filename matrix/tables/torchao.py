@@ -5,7 +5,7 @@ import re
 import pandas as pd
 
 from matrix import facts
-from matrix.tables.columns import natural, outcomes
+from matrix.tables.columns import Frame, natural
 from matrix.tables.verdicts import LOUDNESS, NOT_MEASURED, count, spoken
 
 _COLUMNS = ["torchao", "torch", "device", "declared", "config", "function", "difference", "source"]
@@ -13,17 +13,20 @@ _PROBLEMS = frozenset(LOUDNESS[: LOUDNESS.index("unsupported")])
 _COMPANION = re.compile(r"\btorchao==([0-9][\w.]*)")
 
 
-def torchao_table(df: pd.DataFrame) -> pd.DataFrame:
+def torchao_table(frame: Frame) -> pd.DataFrame:
     """One line per torchao, torch and device measured, and per published pair that was not.
 
     `config` and `function` count the verdicts of the features that use these names, `declared` is
     what is published (`built`, `works`, `paired`, empty if nothing), `difference` says in words
     where the two disagree. Empty without measurements.
     """
-    rows = outcomes(df)
+    rows = frame.outcomes
     found = rows["companions"].map(lambda text: _COMPANION.search(str(text)))
     rows = rows.assign(torchao=found.map(lambda match: match[1] if match else ""))
-    rows = rows[(rows["torchao"] != "") & rows.apply(_is_torchao, axis=1)] if len(rows) else rows
+    rows = rows[rows["torchao"] != ""]
+    # a feature of torchao's, or the check that it imports
+    own = rows["feature"].map(lambda name: name.startswith("torchao-"))
+    rows = rows[own.astype(bool) | (rows["test"] == "companion::torchao")]
     if rows.empty:
         return pd.DataFrame(columns=_COLUMNS, dtype=object)
     lines = []
@@ -47,11 +50,6 @@ def torchao_table(df: pd.DataFrame) -> pd.DataFrame:
     ]
     lines.sort(key=lambda line: [natural(str(line[name])) for name in _COLUMNS[:3]])
     return pd.DataFrame(lines, columns=_COLUMNS, dtype=object)
-
-
-def _is_torchao(row: "pd.Series[str]") -> bool:
-    """A feature of torchao's, or the check that it imports."""
-    return row["feature"].startswith("torchao-") or row["test"] == "companion::torchao"
 
 
 def _verdicts(part: pd.DataFrame, kind: str) -> list[str]:

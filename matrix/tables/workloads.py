@@ -7,7 +7,7 @@ import pandas as pd
 
 from matrix.rows import AGAIN
 from matrix.tables.baselines import NOT_COMPARABLE, baselines, ratio
-from matrix.tables.columns import executions, natural, newest, records
+from matrix.tables.columns import Frame, natural, records
 from matrix.tables.verdicts import NOT_MEASURED
 
 _RATES = {"flop": "FLOP/s", "bytes": "B/s", "tokens": "tok/s"}
@@ -19,7 +19,7 @@ _FEWEST = 3  # rounds that tell how processes differ
 _STEADY = {"cpu": 0.05, "cuda": 0.01, "rocm": 0.01}
 
 
-def workload_table(df: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
+def workload_table(frame: Frame, baseline: str | None) -> pd.DataFrame:
     """Median, spread, rate and ratio of each metric.
 
     Index workload, params, metric, unit; columns (label, field). Units: median and spread
@@ -30,9 +30,9 @@ def workload_table(df: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
     is a column or a cell id; of a cell, the execution on the same device is taken. Without results
     of the baseline everything is `n/c`.
     """
-    columns = executions(df)
+    columns = frame.executions
     bases = {} if baseline is None else baselines(columns, baseline)
-    measured = _measurements(df)
+    measured = _measurements(frame)
     cells = dict(measured)
     for (key, label), cell in measured.items():
         if bases and cell["status"] == "value":
@@ -51,9 +51,9 @@ def workload_table(df: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
     return pd.DataFrame(data, index=index, columns=pairs, dtype=object)
 
 
-def _measurements(df: pd.DataFrame) -> dict[tuple[tuple[str, ...], str], dict[str, Any]]:
+def _measurements(frame: Frame) -> dict[tuple[tuple[str, ...], str], dict[str, Any]]:
     """Cells of the workload table without ratios, by row key and label."""
-    rows = newest(df)
+    rows = frame.newest
     metrics = records(rows[rows["metric"] != ""])
     outcomes = rows[(rows["metric"] == "") & (rows["verdict"] != "")]
     tests = zip(outcomes["label"], outcomes["suite"], outcomes["test"], strict=True)

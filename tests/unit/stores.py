@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import asdict
+from datetime import date, timedelta
 from unittest.mock import patch
 
 from matrix.rows import Row
@@ -34,17 +35,18 @@ def feature(name, verdict="pass", **more):
 
 
 def keep(root, *rows, night=1, finish=True, plan=None):
-    """Leave a run with these rows; nights are days of January 2026. Returns its id."""
+    """Leave a run with these rows; nights are days from January 2026 on. Returns its id."""
+    day = date(2026, 1, 1) + timedelta(days=night - 1)
     store = Store(root)
     with patch("secrets.token_hex", lambda _: f"{next(_NUMBERS):06x}"):
         bundle = store.create(plan or {})
-        stamp = f"202601{night:02d}T000000Z-{bundle.id[-6:]}"
+        stamp = f"{day:%Y%m%d}T000000Z-{bundle.id[-6:]}"
         bundle.path = bundle.path.rename(bundle.path.with_name(stamp))
         bundle.id = stamp
         groups = {}
         for one in rows:
             fields = asdict(one) | {"run": bundle.id}
-            fields["time"] = one.time or f"2026-01-{night:02d}T00:00:00+00:00"
+            fields["time"] = one.time or f"{day}T00:00:00+00:00"
             groups.setdefault((one.cell, one.execution, one.suite), []).append(Row(**fields))
         for place, found in groups.items():
             folder = bundle.stage(*place)

@@ -224,8 +224,8 @@ def test_only_what_changed_is_read_again(results, monkeypatch):
     unfinished = keep(results, feature("b"), night=2, finish=False)
     first = long_table(Store(results)).files
     read = []
-    inner = longtable.read_table
-    monkeypatch.setattr(longtable, "read_table", lambda *a: read.append(a[1]) or inner(*a))
+    inner = longtable._read
+    monkeypatch.setattr(longtable, "_read", lambda *a: read.append(a[1]) or inner(*a))
     assert long_table(Store(results)).files == first
     assert read == []
     keep_more = results / "local" / "runs" / unfinished
@@ -243,6 +243,24 @@ def test_rows_of_a_run_that_is_gone_are_forgotten(results, ask):
     shutil.rmtree(results / "local" / "runs" / gone)
     assert ask("select feature from features").lines == (("a",),)
     assert len(list((results / "local" / "rows").iterdir())) == 1
+
+
+def test_a_month_that_is_over_is_one_file(results, ask):
+    """The files of its runs are put together once, and again when one of them changes."""
+    runs = [keep(results, feature("a"), feature("b", "fail"), night=day) for day in range(1, 9)]
+    assert len(long_table(Store(results)).files) == 8
+    keep(results, feature("a"), night=32)
+    first = long_table(Store(results)).files
+    assert [path.parent.name for path in first] == ["months", "rows"]
+    assert long_table(Store(results)).files == first
+    assert ask("select count(*), count(distinct run) from rows").lines == ((17, 9),)
+    shutil.rmtree(results / "local" / "runs" / runs[0])
+    keep(results, feature("a"), night=9)
+    second = long_table(Store(results)).files
+    assert second[0] != first[0]
+    assert not first[0].exists()
+    assert ask("select count(*), count(distinct run) from rows").lines == ((16, 9),)
+    assert ask("select runs from newest where feature = 'a'").lines == ((9,),)
 
 
 def test_the_command_prints_a_table_csv_or_json(results, run_cli, matrix_file):

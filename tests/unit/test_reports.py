@@ -249,7 +249,7 @@ def test_two_devices_of_one_cell_are_two_columns():
 
 def test_a_device_that_the_variant_names_is_not_repeated():
     """Where each build ran on what it is made for, the head is `cu130` and not `cu130 cuda`."""
-    short = names(tables.executions(tables.frame([row(), row(variant="cu130")])))
+    short = names(tables.frame([row(), row(variant="cu130")]).executions)
     assert (short.common, list(short.short.values())) == ("2.9.0 py3.11", ["cpu", "cu130"])
 
 
@@ -524,7 +524,7 @@ def test_columns_are_named_shortly(labels, expected):
 def test_a_short_name_has_only_what_tells_columns_apart():
     """The release alone where it is the only one of its kind, else with what differs."""
     rows = [row("2.9.0"), row("2.9.0", "cu130"), row("2.11.0")]
-    short = names(tables.executions(tables.frame(rows)))
+    short = names(tables.frame(rows).executions)
     assert (short.common, list(short.short.values())) == (
         "py3.11",
         ["2.9.0-cpu", "2.9.0-cu130", "2.11.0"],

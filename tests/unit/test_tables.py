@@ -174,7 +174,7 @@ def test_columns_are_in_the_order_of_versions(first, second):
 )
 def test_a_label_says_what_tells_executions_apart(places, labels):
     """Executions are never merged; the label has of the device only what is needed."""
-    table = tables.executions(tables.frame([outcome(place) for place in places]))
+    table = tables.frame([outcome(place) for place in places]).executions
     assert sorted(table.index) == sorted(labels)
 
 
@@ -497,7 +497,7 @@ def test_a_column_says_when_what_it_shows_was_measured():
     """The time and driver of results that newer ones replaced are not those of the column."""
     rows = [outcome(day=1, driver="570.1"), outcome(day=3, driver="580.2")]
     rows.append(outcome(day=2, driver="575.3", test="test_a.py::other"))
-    (record,) = tables.executions(tables.frame(rows)).to_dict("records")
+    (record,) = tables.frame(rows).executions.to_dict("records")
     assert (record["first"], record["last"], record["driver"]) == (
         "2026-11-02T00:00:00Z",
         "2026-11-03T00:00:00Z",

@@ -9,7 +9,7 @@ from matrix.features import Feature
 from matrix.reports.lines import percent, ratio_mark, records, workloads
 from matrix.reports.marks import MARKS, Mark, loudness, mark
 from matrix.reports.names import names
-from matrix.reports.reasons import Cause, Gap, causes, gaps, wrong
+from matrix.reports.reasons import Cause, Gap, every, gaps
 from matrix.reports.text import clean, number, scale
 from matrix.rows import BAD, WAIVED, Verdict
 from matrix.tables.releases import place_of
@@ -187,7 +187,7 @@ def untested(tables: "Tables", planned: Sequence[str]) -> list[dict[str, Any]]:
 def root_causes(tables: "Tables") -> list[dict[str, Any]]:
     """What did not pass, one per root cause, loudest first; refusals and skips are no causes."""
     order = {str(label): place for place, label in enumerate(tables.executions.index)}
-    found = [*wrong(tables.problems), *causes(tables.problems, [], others=True)]
+    found = every(records(tables.problems))
     return [
         _cause(cause, order)
         for cause in found

@@ -122,6 +122,7 @@ def _feature_lines(
     rows: Sequence[tuple[tuple[str, str, str], list[str]]], form: Form, title_room: int = 0
 ) -> Iterator[tuple[list[Text], list[Text]]]:
     """Yield a line per feature, under a line per group."""
+    texts = {verdict: cell_text(verdict, form) for _, cells in rows for verdict in set(cells)}
     for group, members in itertools.groupby(rows, key=lambda row: row[0][0]):
         lines = list(members)
         blank = [Text("")] * len(lines[0][1])
@@ -131,7 +132,7 @@ def _feature_lines(
             if title_room:
                 text = _title(title, title_room) if title != name else ""
                 firsts.append(Text(text, style="dim"))
-            yield firsts, [cell_text(verdict, form) for verdict in cells]
+            yield firsts, [texts[verdict] for verdict in cells]
 
 
 def _title(title: str, room: int) -> str:

@@ -1,12 +1,13 @@
 """Tables of text that fit a width: what is too wide is drawn in several parts."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from matrix.reports.text import clean
@@ -25,47 +26,64 @@ class Grid:
     columns: list[str]
     lines: list[tuple[list[Text], list[Text]]]
 
-    @property
-    def sizes(self) -> tuple[int, list[int]]:
-        """Widths of the first columns together and of each other column, gaps included."""
+    @cached_property
+    def sizes(self) -> tuple[list[int], list[int]]:
+        """Widths of the first columns and of the others, gaps included."""
         firsts = zip(
             self.first, *((t.plain for t in first) for first, _ in self.lines), strict=True
         )
         others = zip(
             self.columns, *((t.plain for t in cells) for _, cells in self.lines), strict=True
         )
-        return sum(map(_widest, firsts)), [_widest(texts) for texts in others]
+        return list(map(_widest, firsts)), list(map(_widest, others))
 
     @property
     def width(self) -> int:
         """Columns of the terminal that it takes in one part."""
-        first, others = self.sizes
-        return first + sum(others) - GAP
+        return sum(map(sum, self.sizes)) - GAP
 
 
-def _widest(texts: Sequence[str]) -> int:
-    return max(cell_len(line) for text in texts for line in text.split("\n")) + GAP
+def _widest(texts: Iterable[str]) -> int:
+    return max(cell_len(line) for text in set(texts) for line in text.split("\n")) + GAP
 
 
 def draw(console: Console, grid: Grid) -> None:
     """Draw a grid; one that is too wide in several parts, each with the first columns."""
-    first, others = grid.sizes
+    firsts, others = grid.sizes
     parts: list[list[int]] = [[]]
     for place in range(len(grid.columns)):
-        if parts[-1] and first + sum(others[p] for p in [*parts[-1], place]) - GAP > console.width:
+        size = sum(firsts) + sum(others[p] for p in [*parts[-1], place]) - GAP
+        if parts[-1] and size > console.width:
             parts.append([])
         parts[-1].append(place)
     for number, part in enumerate(parts):
         if number:
             console.print()
-        table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_header=True)
-        for head in grid.first:
-            table.add_column(Text(head, style="dim"), no_wrap=True, vertical="top")
-        for place in part:
-            table.add_column(Text(grid.columns[place], style="bold"), no_wrap=True)
-        for firsts, cells in grid.lines:
-            table.add_row(*firsts, *(cells[place] for place in part))
-        console.print(table)
+        widths = [*firsts, *(others[place] for place in part)]
+        heads = [Text(head, style="dim") for head in grid.first]
+        heads += [Text(grid.columns[place], style="bold") for place in part]
+        lines = [_beside(heads, widths, bottom=True)]
+        lines += [_beside([*f, *(c[place] for place in part)], widths) for f, c in grid.lines]
+        # `rich.table` takes seconds for a hundred columns
+        for line in itertools.chain.from_iterable(lines):
+            line.rstrip()
+            line.truncate(console.width, overflow="ellipsis")
+            console.print(line, soft_wrap=True)
+
+
+def _beside(cells: Sequence[Text], widths: Sequence[int], *, bottom: bool = False) -> list[Text]:
+    """Cells side by side, which may have several lines."""
+    parts = [list(text.split("\n")) if "\n" in text.plain else [text] for text in cells]
+    if bottom:
+        parts = [part[::-1] for part in parts]
+    made = []
+    for row in itertools.zip_longest(*parts):
+        line = Text()
+        for text, width in zip(row, widths, strict=True):
+            shown = text or Text()
+            line.append_text(shown).append(" " * (width - cell_len(shown.plain)))
+        made.append(line)
+    return made[::-1] if bottom else made
 
 
 def draw_numbers(console: Console, columns: Sequence[str]) -> None:
