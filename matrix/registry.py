@@ -6,12 +6,14 @@ that gives no METADATA, leaves things unknown.
 
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from matrix.facts.listings import File, Listing
+from matrix.facts.listings import File, Listing, Members
 from matrix.indexes import pip_files, pip_settings
 from matrix.sources import PYPI
 
@@ -54,7 +56,7 @@ def _ask(place: str, url: str, project: str, cert: str) -> Listing:
     from pypi_simple import ProjectPage  # noqa: PLC0415  brings requests, 150 ms
 
     page = ProjectPage.from_html(project, text, base_url=f"{path.parent.as_uri()}/")
-    return listing(place, page, _read_file)
+    return listing(place, page, _read_file, lambda url: _members(_path(url)))
 
 
 def _server(place: str, url: str, project: str, cert: str) -> Listing:
@@ -70,7 +72,8 @@ def _server(place: str, url: str, project: str, cert: str) -> Listing:
     except (OSError, ValueError) as error:  # requests' errors are OSErrors
         return Listing(place=place, error=f"cannot be reached ({type(error).__name__})")
     packages = {package.url: package for package in page.packages}
-    return listing(place, page, partial(_read_server, client, packages))
+    read = partial(_read_server, client, packages)
+    return listing(place, page, read, partial(_members_there, client))
 
 
 def _read_server(
@@ -93,8 +96,46 @@ def _read_server(
     return raw.decode("utf-8", errors="replace") if len(raw) <= MAX_METADATA else None
 
 
-def listing(place: str, page: "ProjectPage", read: Read) -> Listing:
-    """A page as a listing; `read` gets the METADATA of the file at a URL."""
+@contextmanager
+def _members_there(client: "PyPISimple", url: str) -> Iterator[Read | None]:
+    """A wheel on a server, of which only the members that are asked for are fetched."""
+    from remotezip import RemoteIOError, RemoteZip  # noqa: PLC0415  as above
+
+    try:
+        archive = RemoteZip(url, session=client.s, timeout=TIMEOUT)
+    except (OSError, RemoteIOError, *_NO_ZIP):
+        yield None
+        return
+    with archive:
+        yield partial(_member, archive)
+
+
+@contextmanager
+def _members(wheel: Path) -> Iterator[Read | None]:
+    """A wheel on this machine."""
+    try:
+        archive = zipfile.ZipFile(wheel)
+    except (OSError, *_NO_ZIP):
+        yield None
+        return
+    with archive:
+        yield partial(_member, archive)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> str | None:
+    """A text file of a wheel; None where there is none, or one larger than any."""
+    try:
+        if archive.getinfo(name).file_size > MAX_METADATA:
+            return None
+    except KeyError:
+        return None
+    return archive.read(name).decode("utf-8", errors="replace")
+
+
+def listing(
+    place: str, page: "ProjectPage", read: Read, members: Callable[[str], Members] | None = None
+) -> Listing:
+    """A page as a listing; `read` gets the METADATA of the file at a URL, `members` opens it."""
     urls = {package.filename: package.url for package in page.packages}
     files = tuple(
         File(
@@ -107,7 +148,10 @@ def listing(place: str, page: "ProjectPage", read: Read) -> Listing:
         for package in page.packages
     )
     by_name = {unquote(name): url for name, url in urls.items()}
-    return Listing(place=place, files=files, metadata=lambda file: read(by_name[file.filename]))
+    found = Listing(place=place, files=files, metadata=lambda file: read(by_name[file.filename]))
+    if members is None:
+        return found
+    return replace(found, members=lambda file: members(by_name[file.filename]))
 
 
 def _folder(place: str, folder: Path, project: str) -> Listing:
@@ -120,8 +164,9 @@ def _folder(place: str, folder: Path, project: str) -> Listing:
     paths = {path.name: path for path in found}
     files = tuple(File(filename=name, size=path.stat().st_size) for name, path in paths.items())
     return Listing(
-        place=place, files=files, metadata=lambda f: _inside(paths[f.filename]), complete=False
-    )
+        place=place, files=files, metadata=lambda f: _inside(paths[f.filename]), complete=False,
+        members=lambda f: _members(paths[f.filename]),
+    )  # fmt: skip
 
 
 def _read_file(url: str) -> str | None:

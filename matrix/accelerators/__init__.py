@@ -75,6 +75,9 @@ class Accelerator(Protocol):
     def unpinned(self) -> DeviceAccess:
         """Access for a Compose file that names no machine: with Compose's variables."""
 
+    def reserved(self, gpus: int, /) -> Mapping[str, object]:
+        """Keys of a Compose service that is to have this many GPUs of its machine, whichever."""
+
     def explain_refusal(self, text: str, /) -> str | None:
         """What an engine's refusal means and what to do, in one sentence; None if unknown."""
 

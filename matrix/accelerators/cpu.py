@@ -73,6 +73,11 @@ def unpinned() -> DeviceAccess:
     return DeviceAccess()
 
 
+def reserved(_gpus: int) -> dict[str, object]:
+    """A service has a CPU."""
+    return {}
+
+
 def explain_refusal(_text: str) -> str | None:
     """Nothing is asked for, so nothing is refused."""
     return None

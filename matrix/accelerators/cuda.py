@@ -270,6 +270,12 @@ def unpinned() -> DeviceAccess:
     return DeviceAccess(device_requests=(request,), env=env)
 
 
+def reserved(gpus: int) -> dict[str, object]:
+    """For a Compose service: any GPUs of the machine, by the container toolkit."""
+    device = {"driver": "nvidia", "count": gpus, "capabilities": ["gpu"]}
+    return {"deploy": {"resources": {"reservations": {"devices": [device]}}}}
+
+
 def explain_refusal(text: str) -> str | None:
     """What an engine's refusal of a GPU means and what to do; None for another error."""
     return explain(_REFUSALS, text)

@@ -209,6 +209,16 @@ def unpinned() -> DeviceAccess:
     )
 
 
+def reserved(_gpus: int) -> dict[str, object]:
+    """For a Compose service: all cards, for their nodes have no count; as both engines' guides."""
+    return {
+        "devices": [_KFD, "/dev/dri"],
+        "group_add": ["video"],
+        "cap_add": ["SYS_PTRACE"],
+        "security_opt": ["seccomp=unconfined"],
+    }
+
+
 def explain_refusal(text: str) -> str | None:
     """What an engine's refusal of a GPU means and what to do; None for another error."""
     return explain(_REFUSALS, text)

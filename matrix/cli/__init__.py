@@ -3,37 +3,56 @@
 Data goes to stdout, everything else to stderr. One module per kind of command.
 """
 
+import argparse
+import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from matrix import errors
-from matrix.cli.common import print_json
-from matrix.cli.interrupt import Interrupt
-from matrix.cli.parser import build_parser
+from matrix.cli.quick import QUICK, quick_parser
 from matrix.errors import MatrixError
-from matrix.process import Stopped
-from matrix.workspace import Workspace
 
 
 def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None) -> int:
     """Run one command; returns its exit code (`errors.EXIT_CODES`)."""
-    env = os.environ if env is None else env
-    arguments = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words and words[0] in QUICK:
+        arguments = quick_parser(words[0]).parse_args(words)
+        return _guarded(arguments, lambda: arguments.command(arguments, None))
+    from matrix.cli.interrupt import Interrupt
+    from matrix.cli.parser import build_parser
+    from matrix.process import Stopped
+    from matrix.workspace import Workspace
+
+    arguments = build_parser().parse_args(words)
     stop = Interrupt()
     workspace = Workspace(
         file=arguments.file,
         results=arguments.results or arguments.file.parent / "results",
-        env=env,
+        env=os.environ if env is None else env,
         stop=stop,
     )
-    try:
+
+    def command() -> int:
         with stop:
             code: int = arguments.command(arguments, workspace)
+        return code
+
+    try:
+        return _guarded(arguments, command)
+    except Stopped:
+        return errors.INTERRUPTED
+
+
+def _guarded(arguments: argparse.Namespace, command: Callable[[], int]) -> int:
+    """Run a command; what stops it early becomes a message and an exit code."""
+    try:
+        return command()
     except MatrixError as error:
         print(f"matrix: {error}", file=sys.stderr)
         if arguments.json:
-            print_json({"error": {"code": error.exit_code, "message": str(error)}})
+            print(json.dumps({"error": {"code": error.exit_code, "message": str(error)}}, indent=1))
         return error.exit_code
     except BrokenPipeError:  # `| head` is no error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -41,6 +60,5 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None
     except OSError as error:  # a disk that is full, wherever it was noticed
         print(f"matrix: {error}; what finished is kept", file=sys.stderr)
         return errors.InfrastructureError.exit_code
-    except (KeyboardInterrupt, Stopped):
+    except KeyboardInterrupt:
         return errors.INTERRUPTED
-    return code

@@ -14,7 +14,9 @@ from matrix.cli.look import (
     render_command,
     schema_command,
 )
+from matrix.cli.options import common_options
 from matrix.cli.page import CHARTS
+from matrix.cli.quick import QUICK
 from matrix.cli.readers import add_readers
 from matrix.cli.report import report_command
 from matrix.cli.run import run_command
@@ -84,10 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--file", type=Path, default=Path("matrix.toml"), help="the matrix file")
-    common.add_argument("--results", type=Path, help="results folder (default: beside the file)")
-    common.add_argument("--json", action="store_true", help="machine-readable output on stdout")
+    common = common_options()
     chosen = argparse.ArgumentParser(add_help=False)
     chosen.add_argument(
         "--select", action="append", default=[], metavar="SELECTION",
@@ -126,6 +125,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_files(sub)
     sub.add_argument("--publish", metavar="RUN", help="promote a run to the tracked results")
     add_readers(add)
+    for quick in QUICK.values():
+        quick(add)
     number_commands(add, chosen)
     sub = add("render", render_command, [chosen], "print or write Dockerfiles or Compose files")
     sub.add_argument("--out", type=Path, help="write <cell id>.<kind> files to this folder")

@@ -1,17 +1,14 @@
 """Arguments of the commands that read evidence and facts, and that bring them together."""
 
-import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 from matrix.cli.claims import FORMATS, claims_command
 from matrix.cli.diff import diff_command
 from matrix.cli.history import history_command
 from matrix.cli.merge import merge_command
+from matrix.cli.options import Add
 from matrix.cli.query import query_command
 from matrix.cli.sync import sync_command
-
-Add = Callable[[str, object, list[argparse.ArgumentParser], str], argparse.ArgumentParser]
 
 
 def add_readers(add: Add) -> None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from matrix import errors, facts, resources
 from matrix.cli.common import print_json
+from matrix.facts.flags import ENGINES
 from matrix.schema import hint
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
-    from matrix.facts.listings import Listing
+    from matrix.facts.listings import Listing, Row
     from matrix.facts.sync import Seen
 
 BUILDS, COMPANIONS = "torch_builds.csv", "companions.csv"
@@ -23,6 +24,7 @@ BUILDS, COMPANIONS = "torch_builds.csv", "companions.csv"
 
 def sync_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     """Show what would be added to the facts as a diff; `--write` adds it. Nothing is removed."""
+    from matrix.facts.flagtables import TABLES, sync_flags
     from matrix.facts.listings import read_table, write_table
     from matrix.facts.sync import sync_companion, sync_torch
     from matrix.registry import listings
@@ -33,8 +35,10 @@ def sync_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
         problem = "these are of an installed package; run it in a checkout"
         raise errors.InputError("facts cannot be written:", [problem])
     day = f"{utc_now():%Y-%m-%d}"
-    before = {name: _read(folder / name) for name in (BUILDS, COMPANIONS)}
-    tables = {name: tuple(read_table(text)) for name, text in before.items()}
+    before = {name: _read(folder / name) for name in (BUILDS, COMPANIONS, *TABLES)}
+    tables: dict[str, Sequence[Row]] = {
+        name: tuple(read_table(text)) for name, text in before.items()
+    }
     seen: list[Seen] = []
     differs: list[str] = []
     silent: list[Listing] = []
@@ -49,6 +53,10 @@ def sync_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
         else:
             done = sync_companion(package, tables[COMPANIONS], found, day)
             tables[COMPANIONS] = done.rows
+        if package in ENGINES:
+            learnt = sync_flags(package, {name: tables[name] for name in TABLES}, found, day)
+            tables |= learnt.tables
+            seen += learnt.seen
         seen += done.seen
         differs += done.differs
     after = {name: write_table(rows) for name, rows in tables.items()}

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from packaging.metadata import parse_email
@@ -18,6 +19,8 @@ from matrix.facts import natural
 
 MACHINES = ("x86_64", "aarch64")
 Row = dict[str, str]
+Members = AbstractContextManager[Callable[[str], str | None] | None]
+"""An opened wheel: the text of a member by its path, None where it has none; None if unreadable."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +45,7 @@ class Listing:
     files: tuple[File, ...] = ()
     error: str = ""
     metadata: Callable[[File], str | None] = lambda _file: None
+    members: Callable[[File], Members] = lambda _file: nullcontext()
     complete: bool = True
     """Whether it is an index: of a folder of wheels nobody expects that it has everything."""
 

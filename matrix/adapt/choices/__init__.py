@@ -1,0 +1,1 @@
+"""One module per choice: a pure function from a situation, the evidence and earlier choices."""
