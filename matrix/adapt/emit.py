@@ -49,6 +49,11 @@ def _value(plan: Plan, setting: Setting) -> str:
     return f"[{', '.join(values)}]" if many else values[0]
 
 
+def _scalar(text: str) -> str:
+    """A string of a Compose file, which would put variables in for `$`."""
+    return json.dumps(text if text == _MODEL else text.replace("$", "$$"))
+
+
 def compose(plan: Plan) -> str:
     """A Compose service; image and model are variables, for no registry is asked here."""
     return "".join(f"{line}\n" for line in _compose(plan))
@@ -63,11 +68,11 @@ def _compose(plan: Plan) -> Iterator[str]:
     yield f'    image: "${{IMAGE:?an image of {here.engine} {here.release}{torch}}}"'
     yield "    command:"
     for word in (*_MODULES[here.engine], _MODEL, *plan.args):
-        yield f"      - {json.dumps(word)}"
+        yield f"      - {_scalar(word)}"
     if plan.env:
         yield "    environment:"
         for name, value in plan.env.items():
-            yield f"      {name}: {json.dumps(value)}"
+            yield f"      {name}: {_scalar(value)}"
     yield "    ipc: host"
     yield '    shm_size: "32g"'
     yield "    ulimits: {memlock: -1, stack: 67108864}"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from matrix.errors import InputError
 from matrix.facts import flags as tables
+from matrix.facts import natural
 from matrix.facts.flags import ENGINES, Flag
 from matrix.facts.graphdefaults import GraphDefault
 from matrix.schema import hint
@@ -85,8 +86,11 @@ def flags_of_release(engine: str, release: str, source: str = "") -> FlagSet:
         return _read(engine, release, place)
     known_releases = tables.releases(engine)
     if release not in known_releases:
+        newer = natural(release) > natural(_newest(engine))
         near = hint(release, list(known_releases))
-        near = near if near.startswith("did") else f"known: 0.x to {_newest(engine)}"
+        near = near if near.startswith("did") and not newer else (
+            f"the newest known is {_newest(engine)}; `sync` adds releases, `--source` reads a wheel"
+        )  # fmt: skip
         problem = f"{engine} {release}: no flags of such a release are known; {near}"
         raise InputError("release:", [problem])
     return FlagSet(

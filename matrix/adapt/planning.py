@@ -1,6 +1,6 @@
 """The plan: choices in order, the user's own flags over them, all checked against the release."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from matrix.adapt.choices.weights import kv_cache, quantization
 from matrix.adapt.evidence import Evidence
 from matrix.adapt.flagset import FlagSet
 from matrix.adapt.gates import chosen
+from matrix.adapt.given import over, parse, ranks
 from matrix.adapt.settings import Decision, Left, Plan, Setting
 from matrix.adapt.situation import Served, Situation, situation
 from matrix.errors import InputError
@@ -35,11 +36,12 @@ def plan(
     here = situation(engine=engine, release=release, gpu=gpu, gpus=gpus, torch=torch,
                      source=source, check=check, served=served)  # fmt: skip
     evidence = Evidence(folder=results)
-    own, problems = _given(here.flags, given)
+    own, problems = parse(here.flags, given)
+    tp = ranks(here.flags, own)
     decisions: list[Decision] = []
     try:
-        fitting = _fitting(here, evidence)
-        decisions = list(_decided(fitting, evidence))
+        fitting = _fitting(here, evidence, tp)
+        decisions = list(_decided(fitting, evidence, tp))
         if fitting is not here:
             decisions[0] = _because(decisions[0])
         here = fitting
@@ -47,24 +49,23 @@ def plan(
         problems += error.problems
     if problems:
         raise InputError("cannot adapt to this:", problems)
-    decisions = list(_over(decisions, own, here.flags))
+    decisions = list(over(decisions, own))
     wrong = [problem for one in decisions if (problem := refusal(here.flags, one))]
     if wrong:
         raise InputError(f"{engine} {here.release} would not start:", wrong)
     return Plan(situation=here, decisions=tuple(decisions))
 
 
-def _fitting(here: Situation, evidence: Evidence) -> Situation:
+def _fitting(here: Situation, evidence: Evidence, tp: int) -> Situation:
     """The situation, with FP8 weights where nothing else is asked for, fits and is allowed."""
     try:
-        tensor_size(here)
+        tensor_size(here, tp)
     except InputError:
         smaller = replace(here, served=replace(here.served, weights="fp8"))
-        if here.served.weights != "auto" or isinstance(
-            chosen(smaller, "quantization", "fp8"), Left
-        ):
+        allowed = chosen(smaller, "quantization", "fp8")
+        if here.served.weights != "auto" or isinstance(allowed, Left):
             raise
-        tensor_size(smaller)
+        tensor_size(smaller, tp)
         quantization(smaller, evidence)
         return smaller
     return here
@@ -75,8 +76,8 @@ def _because(first: Decision) -> Decision:
     return replace(first, reason=reason)
 
 
-def _decided(here: Situation, evidence: Evidence) -> Iterator[Decision]:
-    size = tensor_size(here)
+def _decided(here: Situation, evidence: Evidence, tp: int) -> Iterator[Decision]:
+    size = tensor_size(here, tp)
     yield quantization(here, evidence)
     yield kv_cache(here)
     yield attention(here)
@@ -97,66 +98,3 @@ def refusal(flags: FlagSet, one: Decision) -> str:
     mine = one.name.startswith(f"{flags.engine.upper()}_")
     known = not mine or one.name in flags.variables
     return "" if known else f"`{one.name}` is no variable of {flags.release}"
-
-
-def _given(flags: FlagSet, words: Sequence[str]) -> tuple[list[Setting], list[str]]:
-    """The user's own flags as settings, with every mistake in them."""
-    found: list[Setting] = []
-    problems: list[str] = []
-    for name, values in _grouped(words):
-        if not name:
-            problems.append(f"`{' '.join(values)}` belongs to no flag")
-            continue
-        try:
-            flag = flags.find(name)
-        except InputError as error:
-            problems += error.problems
-            continue
-        if why := flag.refusal(values):
-            problems.append(why)
-            continue
-        reason = "given with the command"
-        if flag.status:
-            reason += f"; the release calls it {flag.status}"
-            reason += f", in favour of `{flag.instead}`" if flag.instead else ""
-        if name not in {flag.name, *flag.aliases}:
-            reason += f" as `{name}`"
-        found.append(Setting(choice="given", name=flag.name, values=tuple(values), reason=reason,
-                             kind="given", source=flags.source))  # fmt: skip
-    return found, problems
-
-
-def _grouped(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """`--a 1 2 --b=3` → (--a, [1, 2]), (--b, [3]); a leading value has no flag."""
-    groups: list[tuple[str, list[str]]] = []
-    for word in words:
-        if word.startswith("-") and not word[1:2].isdigit():
-            name, equals, value = word.partition("=")
-            groups.append((name, [value] if equals else []))
-        elif groups:
-            groups[-1][1].append(word)
-        else:
-            groups.append(("", [word]))
-    return iter(groups)
-
-
-def _over(
-    decisions: Iterable[Decision], own: Sequence[Setting], flags: FlagSet
-) -> Iterator[Decision]:
-    """The user's flags in the places of ours, the others after them."""
-    left = {_key(one, flags): one for one in own}
-    for one in decisions:
-        given = left.pop(_key(one, flags), None) if isinstance(one, Setting) else None
-        if given and isinstance(one, Setting):
-            instead = f"{given.reason}, instead of `{one.text}`"
-            yield replace(given, choice=one.choice, reason=instead)
-        else:
-            yield one
-    yield from left.values()
-
-
-def _key(one: Setting | Decision, flags: FlagSet) -> str:
-    """A flag by the name its definition has, so that aliases are one."""
-    name = one.name if isinstance(one, Setting) else ""
-    return next((flag.name for flag in flags.flags.values()
-                 if name in {flag.name, *flag.aliases}), name)  # fmt: skip

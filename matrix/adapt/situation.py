@@ -127,6 +127,8 @@ def _check_served(served: Served, problems: list[str]) -> None:
     ):
         if value not in known:
             problems.append(f"{name} `{value}`: {hint(value, known)}")
+    if not served.cache.isprintable():
+        problems.append("the cache folder's name has characters that are not printable")
     for what, number in (("parameters", served.parameters), ("heads", served.heads),
                          ("KV heads", served.kv_heads), ("hidden", served.hidden)):  # fmt: skip
         if number < 0:
@@ -145,10 +147,15 @@ def _machine(
         return _probed(check, gpus, problems)
     model = find_model(gpu)
     if model is None:
-        known = f"GPU `{gpu}` is not known; {hint(gpu, list(models()))}"
-        problems.append(known if gpu else "no GPU is named")
+        problems.append(f"GPU `{gpu}` is not known; {_near(gpu)}" if gpu else "no GPU is named")
         return None
     return Machine(model.name, architectures()[model.arch], model.memory, gpus or 1)
+
+
+def _near(gpu: str) -> str:
+    """Which models a name could mean: those that begin with it, else the one most like it."""
+    several = [name for name in models() if name.lower().startswith(gpu.lower())]
+    return f"name one of {', '.join(several)}" if several else hint(gpu, list(models()))
 
 
 def _probed(check: Mapping[str, Any], gpus: int | None, problems: list[str]) -> Machine | None:

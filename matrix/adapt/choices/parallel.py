@@ -6,37 +6,49 @@ from matrix.errors import InputError
 
 SHARE = 0.7
 """Of a GPU's memory that weights may take: the rest holds the KV cache, activations and graphs."""
-_TENSOR = ("--tp-size", "--tensor-parallel-size")
+TENSOR = ("--tp-size", "--tensor-parallel-size")
 _DATA = ("--dp-size", "--data-parallel-size")
 _MIB = 2**20
 
 
-def tensor_size(situation: Situation) -> tuple[int, str]:
-    """(ranks that share a model, why); raises `InputError` where the weights do not fit."""
+def tensor_size(situation: Situation, given: int = 0) -> tuple[int, str]:
+    """(ranks that share a model, why); raises `InputError` where the weights do not fit.
+
+    `given`: the size that the user wants, which is taken if they fit.
+    """
     served, gpus = situation.served, situation.gpus
     sizes = [tp for tp in range(1, gpus + 1) if gpus % tp == 0 and _divides(situation, tp)]
+    sizes = [given] if given else sizes
     divided = _division(situation)
     if not served.parameters:
         size = sizes[-1]
         return size, f"all GPUs that can share it, for its size is not given; {divided}"
     need = served.parameters * WEIGHTS[served.weights] / _MIB
-    room = situation.memory * SHARE
-    fitting = [tp for tp in sizes if need / tp <= room]
-    bytes_ = f"{served.parameters / 1e9:g} billion parameters of {WEIGHTS[served.weights]:g} bytes"
+    fitting = [tp for tp in sizes if need / tp <= situation.memory * SHARE]
     if not fitting:
-        best = sizes[-1]
-        kind = f" in {served.weights}" if served.weights != "auto" else ""
-        problem = (
-            f"{bytes_}{kind} are {need / 1024:.0f} GiB: {need / best / 1024:.0f} GiB on each of "
-            f"{best} GPU(s), where {room / 1024:.0f} of {situation.memory / 1024:.0f} can hold "
-            f"weights; use more GPUs or a smaller `--dtype`"
-        )
-        raise InputError("the model does not fit:", [problem])
+        raise InputError("the model does not fit:", [_too_large(situation, need, sizes[-1])])
     size = fitting[-1] if served.goal == "latency" else fitting[0]
     why = "the most ranks, for latency" if served.goal == "latency" else "the fewest ranks that fit"
     return size, (
-        f"{why}: {bytes_} are {need / size / 1024:.0f} GiB on each, at most {SHARE:.0%} of "
-        f"{situation.memory / 1024:.0f} GiB; {divided}"
+        f"{why}: {_weights(situation)} are {need / size / 1024:.0f} GiB on each, at most "
+        f"{SHARE:.0%} of {situation.memory / 1024:.0f} GiB; {divided}"
+    )
+
+
+def _weights(situation: Situation) -> str:
+    served = situation.served
+    each = WEIGHTS[served.weights]
+    unit = "byte" if each == 1 else "bytes"
+    return f"{served.parameters / 1e9:g} billion parameters of {each:g} {unit}"
+
+
+def _too_large(situation: Situation, need: float, ranks: int) -> str:
+    room, memory = situation.memory * SHARE / 1024, situation.memory / 1024
+    where = f"{ranks} x {situation.gpu}" if ranks > 1 else f"one {situation.gpu}"
+    smaller = ", or `--dtype` with fewer bytes" if WEIGHTS[situation.served.weights] > 1 else ""
+    return (
+        f"{_weights(situation)} are {need / 1024:.0f} GiB: {need / ranks / 1024:.0f} GiB on each "
+        f"of {where}, whose {memory:.0f} GiB can hold {room:.0f} of weights; more GPUs{smaller}"
     )
 
 
@@ -62,7 +74,7 @@ def parallel(situation: Situation, size: tuple[int, str]) -> list[Decision]:
     source = "arithmetic: matrix/adapt/choices/parallel.py"
     found: list[Decision] = []
     if tp > 1:
-        found.append(_sized(situation, "tensor parallel", _TENSOR, tp, why, source))
+        found.append(_sized(situation, "tensor parallel", TENSOR, tp, why, source))
     else:
         found.append(
             Left(choice="tensor parallel", reason=f"1, {why}", kind="gated", source=source)

@@ -33,12 +33,13 @@ def memory_fraction(situation: Situation) -> Left:
     """Never a number of ours: the engines compute theirs from more than is known here."""
     flag = situation.flags.first(_FRACTION)
     if situation.engine == "vllm":
-        reason = f"{_FRACTION[1]} keeps the release's default"
+        reason, source = f"{_FRACTION[1]} keeps the release's default", "vllm config/cache.py"
     else:
         reason = "computed by the release from memory, chunk size and graph sizes"
+        source = "sglang srt/arg_groups/memory_hook.py"
     reason += "; set it where others use the GPU too" if flag else ""
     return Left(choice="memory fraction", reason=reason, kind="declared",
-                source="sglang srt/arg_groups/memory_hook.py; vllm config/cache.py")  # fmt: skip
+                source=source)  # fmt: skip
 
 
 def variables(situation: Situation) -> Iterator[Decision]:

@@ -114,12 +114,11 @@ def kv_cache(situation: Situation) -> Setting | Left:
     """What `--kv-cache-dtype` says; raises `InputError` for a wish that cannot be met."""
     wish = situation.served.kv
     if wish == "auto":
-        return Left(
-            choice="kv cache",
-            reason="as the activations; FP8 halves it, but may cost accuracy: `--kv-dtype fp8`",
-            kind="declared",
-            source="help of --kv-cache-dtype and --quantization-param-path, sglang 0.5.23",
-        )
+        found = chosen(situation, "kv cache", "fp8")
+        possible = isinstance(found, Gate)
+        reason = "as the activations"
+        reason += "; FP8 halves it, but may cost accuracy: `--kv-dtype fp8`" if possible else ""
+        return Left(choice="kv cache", reason=reason, kind="declared", source=found.source)
     found = chosen(situation, "kv cache", wish)
     if isinstance(found, Left):
         where = f"{wish} KV cache on {situation.gpu} ({situation.architecture.arch})"
