@@ -87,7 +87,7 @@ def _names() -> dict[str, str]:
     """Every name of a model, made plain → the model's name."""
     found = {}
     for row in table("gpus.csv"):
-        for name in (row["name"], *row["others"].split(";")):
+        for name in (row["name"], *filter(None, row["others"].split(";"))):
             found[_plain(name)] = row["name"]
     return found
 

@@ -3,6 +3,7 @@
 Looked up by name, alias or (in SGLang, whose argparse allows it) an unambiguous beginning.
 """
 
+import functools
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,28 +24,24 @@ class FlagSet:
     engine: str
     release: str
     source: str
-    flags: Mapping[str, Flag]
+    names: Mapping[str, Flag]
+    """Flags by name and alias."""
     variables: frozenset[str]
     graphs: tuple[GraphDefault, ...]
 
     def first(self, names: Iterable[str]) -> Flag | None:
         """The first of these names that the release has, under that name; plain ones first."""
-        by_name = self._by_name()
-        found = [replace(by_name[name], name=name) for name in names if name in by_name]
+        found = [replace(self.names[name], name=name) for name in names if name in self.names]
         return next((f for f in found if not f.status), found[0] if found else None)
 
     def find(self, name: str) -> Flag:
         """A flag that a person wrote, under its own name; raises `InputError`."""
-        by_name = self._by_name()
-        if name in by_name:
-            return by_name[name]
-        begin = {f.name: f for n, f in by_name.items() if n.startswith(name)}
+        if name in self.names:
+            return self.names[name]
+        begin = {f.name: f for n, f in self.names.items() if n.startswith(name)}
         if self.engine == "sglang" and name.startswith("--") and len(begin) == 1:
             return next(iter(begin.values()))
         raise InputError("flag:", [self._unknown(name, sorted(begin))])
-
-    def _by_name(self) -> dict[str, Flag]:
-        return {name: f for f in self.flags.values() for name in (*f.aliases, f.name)}
 
     def _unknown(self, name: str, begin: Sequence[str]) -> str:
         """Why a flag is refused, and what to do."""
@@ -64,7 +61,7 @@ class FlagSet:
             return f"{what} ({gone.why}; source: {gone.source})" if gone else what
         if begin:
             return f"{what}; it could be {', '.join(f'`{one}`' for one in begin)}"
-        near = hint(name, list(self.flags))
+        near = hint(name, list(self.names))
         return f"{what}; {near}" if near.startswith("did") else what
 
 
@@ -93,14 +90,23 @@ def flags_of_release(engine: str, release: str, source: str = "") -> FlagSet:
         )  # fmt: skip
         problem = f"{engine} {release}: no flags of such a release are known; {near}"
         raise InputError("release:", [problem])
+    return _tabled(engine, release)
+
+
+@functools.cache
+def _tabled(engine: str, release: str) -> FlagSet:
     return FlagSet(
         engine=engine,
         release=release,
-        source=known_releases[release].source,
-        flags=tables.flags_of(engine, release),
+        source=tables.releases(engine)[release].source,
+        names=_named(tables.flags_of(engine, release).values()),
         variables=tables.variables_of(engine, release),
         graphs=tables.graph_defaults(engine, release),
     )
+
+
+def _named(flags: Iterable[Flag]) -> dict[str, Flag]:
+    return {name: flag for flag in flags for name in (*flag.aliases, flag.name)}
 
 
 def _newest(engine: str) -> str:
@@ -142,7 +148,7 @@ def _read(engine: str, release: str, place: Path) -> FlagSet:
             engine=engine,
             release=release or "of this folder",
             source=place.name if place.is_file() else "the installed package's own files",
-            flags={flag.name: flag for flag in found},
+            names=_named(found),
             variables=frozenset(read_variables(engine, read)),
             graphs=read_graph_defaults(read) if engine == "sglang" else (),
         )

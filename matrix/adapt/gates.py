@@ -58,7 +58,10 @@ class Gate:
             ("torch", self.torch, situation.torch.version),
         ):
             if wanted and not found:
-                return "unknown", f"{what} is not known, at least {wanted} is needed"
+                return (
+                    "unknown",
+                    f"{what} is not known, at least {wanted} is needed (say `--torch`)",
+                )
             if wanted and _older(found, wanted):
                 return "no", f"{what} {found}, at least {wanted} is needed"
         return "yes", ""

@@ -68,7 +68,8 @@ def over(decisions: Iterable[Decision], own: Sequence[Setting]) -> Iterator[Deci
     for one in decisions:
         by = _decider(one.choice, own) if isinstance(one, Setting) else None
         if by is not None and isinstance(one, Setting):
-            yield Left(choice=one.choice, reason=f"`{by.text}` is given, so not `{one.text}`",
+            instead = "" if by.text == one.text else f", so not `{one.text}`"
+            yield Left(choice=one.choice, reason=f"`{by.text}` is given{instead}",
                        kind="given", source="the command")  # fmt: skip
         else:
             yield one

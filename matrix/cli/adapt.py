@@ -109,7 +109,7 @@ def _checked(path: Path | None) -> dict[str, Any] | None:
             data = json.loads(stream.read(MAX_CHECK))
     except (OSError, ValueError) as error:
         raise errors.InputError("--from-check:", [f"`{path}` cannot be read: {error}"]) from None
-    if not isinstance(data, dict) or not isinstance(data.get("gpus", []), list):
+    if not isinstance(data, dict):
         raise errors.InputError("--from-check:", [f"`{path}` is not what `check --json` prints"])
     return data
 

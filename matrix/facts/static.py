@@ -115,6 +115,8 @@ class Package:
                 raise Unknown(ast.unparse(node))
 
     def _name(self, name: str, module: Module, local: Mapping[str, ast.expr], depth: int) -> Any:  # noqa: ANN401
+        if depth <= 0:
+            raise Unknown(name)
         if name in local:
             # a local may be made from a global of the same name
             rest = {key: node for key, node in local.items() if key != name}
@@ -203,7 +205,7 @@ def assigned(function: ast.FunctionDef) -> dict[str, ast.expr]:
 def _bindings(name: str, text: str, *, package: bool) -> Module:
     try:
         body = ast.parse(text).body
-    except (SyntaxError, ValueError):  # written for a newer Python than this one
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # of a newer Python, or none
         body = []
     return _bind(name, body, package=package)
 

@@ -83,6 +83,8 @@ def _refusal(situation: Situation, wish: str, found: Left) -> str:
     why, source = lacking(situation, wish) or (found.reason, found.source)
     kind = f"{wish} weights on {situation.gpu} ({where.arch}) with {situation.engine} "
     text = f"{kind}{situation.release}: {why} (gated; source: {source})"
+    if found.kind == "unknown":
+        return text
     return f"{text}; use `{'fp8' if where.fp8 and wish != 'fp8' else 'bf16'}`"
 
 
