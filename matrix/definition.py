@@ -12,6 +12,7 @@ from matrix import schema
 from matrix.accelerators import AcceleratorName, AccessSettings, Mount
 from matrix.errors import InputError
 from matrix.meaning import mistakes
+from matrix.scenarios import Scenario, scenarios
 from matrix.schema import BUILTIN_SUITES, PYTHONS, strings
 from matrix.selection import Predicate, compile_selection
 
@@ -120,6 +121,7 @@ class Definition:
     suites: Mapping[str, Suite]
     profiles: Mapping[str, Profile]
     runners: Mapping[str, Runner]
+    scenarios: Mapping[str, Scenario]
     images: Mapping[str, str]
     pytorch_index: str
 
@@ -186,6 +188,7 @@ def _build(data: Mapping[str, Any], path: Path) -> Definition:
             name: _runner(name, item, path.parent)
             for name, item in {"local": {}, **data.get("runners", {})}.items()
         },
+        scenarios=scenarios(data.get("scenarios", {})),
         images=dict(data.get("images", {})),
         pytorch_index=matrix.get("pytorch_index", "https://download.pytorch.org/whl").rstrip("/"),
     )

@@ -10,7 +10,7 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from matrix import facts, schema
+from matrix import facts, scenarios, schema
 from matrix.accelerators import ACCELERATORS, GPU_ACCESS, accelerator_of
 from matrix.schema import BUILTIN_SUITES, PYTHONS, strings
 from matrix.selection import SelectionError, compile_selection
@@ -70,6 +70,8 @@ def mistakes(data: Mapping[str, Any], raw: Mapping[str, Any], folder: Path) -> I
         yield from _profile(f"profiles.{name}", item, known)
     for name, item in data.get("runners", {}).items():
         yield from _runner(f"runners.{name}", name, item, raw["runners"][name], folder)
+    for name, item in data.get("scenarios", {}).items():
+        yield from scenarios.mistakes(name, item, raw["scenarios"][name])
 
 
 def _runner(

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
 
-Kind = Literal["string", "strings", "number", "integer", "boolean", "table", "variants", "waivers"]
+Kind = Literal[
+    "string", "strings", "number", "integer", "boolean", "table", "numbers", "variants", "waivers"
+]
 
 BUILTIN_SUITES = ("feature", "throughput")
 PYTHONS = ("3.11",)
@@ -103,6 +105,32 @@ PROFILE = {
     ),
     "baseline": key("string", doc="cell id that throughput ratios are given against"),
 }
+SCENARIO = {
+    "purpose": key("string", doc="what it is for, in a sentence"),
+    "like": key(
+        "string",
+        doc="a built-in scenario to start from: what it requires is required too, and the rest "
+        "holds where nothing else is given",
+    ),
+    "require": key("strings", doc="features that must pass"),
+    "require_cpu": key("strings", doc="features that must pass besides on CPUs"),
+    "require_cuda": key("strings", doc="features that must pass besides on NVIDIA's GPUs"),
+    "require_rocm": key("strings", doc="features that must pass besides on AMD's GPUs"),
+    "devices": key("strings", doc="only cells that ran on these: `cpu`, `cuda`, `rocm`"),
+    "select": key("strings", doc="only these cells, selections"),
+    "workloads": key("strings", doc="workloads whose throughput counts; else all"),
+    "weights": key(
+        "numbers",
+        doc="how much counts: features, sound, throughput, soak, settled, recent, size, memory, "
+        "import",
+    ),
+    "limits": key(
+        "numbers",
+        doc="at most: install_gb, image_gb, memory_gb, import_s, wrong, failing; at least: "
+        "age_days, nights",
+    ),
+    "reasons": key("strings", doc="why it is as it is, for the guide's page"),
+}
 MATRIX = {
     "python": key("strings", doc="Python versions of releases that name none"),
     "pytorch_index": key("string", doc="mirror of the PyTorch wheel index"),
@@ -120,6 +148,7 @@ SECTIONS: Mapping[str, tuple[Literal["table", "array", "named"], Mapping[str, Ke
     "runners": ("named", RUNNER),
     "suites": ("named", SUITE),
     "profiles": ("named", PROFILE),
+    "scenarios": ("named", SCENARIO),
 }
 
 
@@ -160,6 +189,10 @@ _CHECKS: Mapping[Kind, tuple[Callable[[object], bool], str]] = {
     "table": (
         lambda v: isinstance(v, dict) and all(isinstance(x, str) for x in v.values()),
         "a table of strings",
+    ),
+    "numbers": (
+        lambda v: isinstance(v, dict) and all(map(_is_number, v.values())),
+        "a table of numbers",
     ),
     "waivers": (_is_waivers, "a list of tables with select, feature and reason"),
     "variants": (_is_variants, "a list of variants or `{first_available = [...]}`"),
@@ -268,6 +301,7 @@ _JSON: Mapping[Kind, dict[str, Any]] = {
     "integer": {"type": "integer"},
     "boolean": {"type": "boolean"},
     "table": {"type": "object", "additionalProperties": {"type": "string"}},
+    "numbers": {"type": "object", "additionalProperties": {"type": "number"}},
     "variants": {
         "type": "array",
         "items": {

@@ -1,0 +1,192 @@
+"""The rows of all bundles → candidates: what each execution showed, newest evidence first.
+
+Numbers are only taken where they may be compared: times of the same test source under the same
+power limit, memory of the same tests.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matrix import facts
+from matrix.guide.candidates import Candidate, Finding
+from matrix.query import Database
+
+IMPORT = "import-torch"
+"""The workload that is no throughput: a new process imports torch."""
+_Key = tuple[str, str, str, str]
+_Line = dict[str, Any]
+_PLACE = "cell, execution, provision, device_model"
+_RUNS = "(len($1) = 0 OR list_contains($1, run))"
+_ABOUT = ("torch", "variant", "accelerator", "python", "companions")
+_TOLD = ", ".join(f"any_value({name}) AS {name}" for name in _ABOUT)
+# `runs` and `nights` are those that passed since a feature last did anything else
+_FINDINGS = f"""
+WITH told AS (
+    SELECT *, time || ' ' || run AS stamp FROM features
+    WHERE is_evidence(verdict) AND verdict <> 'skip' AND {_RUNS}
+), marked AS (
+    SELECT *, max(CASE WHEN verdict = 'pass' THEN '' ELSE stamp END)
+        OVER (PARTITION BY {_PLACE}, feature) AS lost
+    FROM told
+), recipes AS (
+    SELECT {_PLACE}, feature, recipe, max(stamp) AS stamp, max(time) AS time, {_TOLD},
+        arg_max(verdict, stamp) AS verdict, arg_max(reason, stamp) AS reason,
+        count(DISTINCT verdict) AS verdicts, bool_or(verdict = 'wrong') AS was_wrong,
+        list(DISTINCT run) FILTER (stamp > lost) AS runs,
+        list(DISTINCT time[:10]) FILTER (stamp > lost) AS nights
+    FROM marked GROUP BY {_PLACE}, feature, recipe
+)
+SELECT {_PLACE}, feature, {_TOLD}, max(time)[:10] AS verified, max(time) AS time,
+    arg_max(by_chance(verdict, verdicts, was_wrong, recipe), stamp) AS verdict,
+    arg_max(reason, stamp) AS reason, len(list_distinct(flatten(list(runs)))) AS runs,
+    len(list_distinct(flatten(list(nights)))) AS nights
+FROM recipes GROUP BY {_PLACE}, feature ORDER BY {_PLACE}, feature
+"""  # noqa: S608  constants
+# of each number its newest run; what was disturbed, and rounds that repeat what stood out, are no
+# numbers; the test's source stands beside its outcome
+_TIMES = f"""
+WITH sources AS (
+    SELECT run, {_PLACE}, suite, test, max(source) AS source FROM rows
+    WHERE metric = '' AND verdict <> '' GROUP BY ALL
+), told AS (
+    SELECT rows.run, {_PLACE}, workload, params, max(time) AS time, median(median) AS seconds,
+        max(coalesce(nullif(rows.source, ''), sources.source, '')) AS source,
+        coalesce(max(power_limit), 0) AS power
+    FROM rows LEFT JOIN sources USING (run, {_PLACE}, suite, test)
+    WHERE metric = 'time' AND unit = 's' AND better = 'lower' AND workload <> '' AND reason = ''
+        AND phase <> 'again' AND median > 0 AND {_RUNS.replace("run)", "rows.run)")}
+    GROUP BY rows.run, {_PLACE}, workload, params
+)
+SELECT * FROM told
+QUALIFY row_number() OVER (PARTITION BY {_PLACE}, workload, params ORDER BY time DESC, run DESC) = 1
+ORDER BY time, run
+"""  # noqa: S608  constants
+_SIZES = f"""
+WITH told AS (
+    SELECT run, max(time) AS time, {_PLACE}, suite, max(driver) AS driver,
+        max(install_bytes) AS install, max(image_bytes) AS image, max(peak_rss) AS memory,
+        md5(string_agg(DISTINCT test, ' ' ORDER BY test)) AS tests
+    FROM rows WHERE provision <> '' AND {_RUNS} GROUP BY run, {_PLACE}, suite
+)
+SELECT {_PLACE}, arg_max(driver, time) AS driver, arg_max(install, time) AS install,
+    arg_max(image, time) AS image, max(time) AS time,
+    arg_max(memory, time) FILTER (suite = 'feature') AS memory,
+    arg_max(tests, time) FILTER (suite = 'feature' AND memory IS NOT NULL) AS tests
+FROM told GROUP BY {_PLACE} ORDER BY time
+"""  # noqa: S608  constants
+# the newest word of a suite in a cell that got no further; it may not know its device
+_BROKEN = f"""
+SELECT cell, execution, suite, {_TOLD}, arg_max(verdict, time) AS verdict,
+    arg_max(reason, time) AS reason, max(time)[:10] AS verified,
+    bool_or(test = '' AND time = latest) AS is_broken
+FROM (
+    SELECT *, max(time) OVER (PARTITION BY cell, execution, suite) AS latest FROM rows
+    WHERE metric = '' AND verdict <> '' AND is_evidence(verdict) AND {_RUNS}
+) WHERE suite = 'feature' AND test = '' GROUP BY cell, execution, suite HAVING is_broken
+ORDER BY cell, execution
+"""  # noqa: S608  constants
+
+
+def candidates(database: Database, runs: Sequence[str] = ()) -> tuple[Candidate, ...]:
+    """All executions with evidence, in these runs or, without any, in all of the database."""
+
+    def lines(sql: str) -> list[_Line]:
+        return list(database.select(sql, [list(runs)]).records())
+
+    findings: dict[_Key, dict[str, Finding]] = {}
+    about: dict[_Key, _Line] = {}
+    for line in lines(_FINDINGS):
+        findings.setdefault(_key(line), {})[line["feature"]] = _finding(line)
+        known = about.setdefault(_key(line), line)
+        known["verified"] = max(known["verified"], line["verified"])
+    times = _comparable_times(lines(_TIMES))
+    sizes = _comparable_memory(lines(_SIZES))
+    broken = {(line["cell"], line["execution"]): line for line in lines(_BROKEN)}
+    made = [
+        _candidate(key, about[key], seen, times.get(key, {}), sizes.get(key, {}), broken)
+        for key, seen in findings.items()
+    ]
+    ran = {key[:2] for key in findings}
+    nowhere = [(*place, "", "") for place in broken if place not in ran]
+    return (*made, *(_candidate(key, broken[key[:2]], {}, {}, {}, broken) for key in nowhere))
+
+
+def _key(line: _Line) -> _Key:
+    return line["cell"], line["execution"], line["provision"], line["device_model"]
+
+
+def _finding(line: _Line) -> Finding:
+    return Finding(**{name: line[name] for name in Finding.__dataclass_fields__})
+
+
+def _candidate(
+    key: _Key,
+    about: _Line,
+    findings: Mapping[str, Finding],
+    times: Mapping[tuple[str, str], float],
+    sizes: _Line,
+    broken: Mapping[tuple[str, str], _Line],
+) -> Candidate:
+    cell, execution, provision, model = key
+    build = facts.builds().get(about["torch"], {}).get(about["variant"])
+    end = broken.get((cell, execution))
+    steady = {name: seconds for name, seconds in times.items() if name[0] != IMPORT}
+    return Candidate(
+        cell=cell,
+        execution=execution,
+        provision=provision,
+        device_model=model,
+        **{name: about[name] for name in _ABOUT},
+        driver=sizes.get("driver") or "",
+        findings=findings,
+        times=steady,
+        import_seconds=next((t for name, t in times.items() if name[0] == IMPORT), None),
+        install_bytes=sizes.get("install"),
+        image_bytes=sizes.get("image"),
+        memory_bytes=sizes.get("memory"),
+        released=build.released if build and build.published else "",
+        verified=about["verified"],
+        broken=f"{end['verdict']}: {end['reason']}" if end else "",
+    )
+
+
+def _comparable_times(lines: Sequence[_Line]) -> dict[_Key, dict[tuple[str, str], float]]:
+    """Times by execution, of those taken as the newest on that kind of device was."""
+    taken = {_number(line): (line["source"], line["power"]) for line in lines}
+    found: dict[_Key, dict[tuple[str, str], float]] = {}
+    for line in lines:
+        if taken[_number(line)] == (line["source"], line["power"]):
+            name = (line["workload"], _settings(line["params"]))
+            found.setdefault(_key(line), {})[name] = line["seconds"]
+    return found
+
+
+def _number(line: _Line) -> tuple[str, ...]:
+    """What is measured where: numbers of one such name are compared."""
+    device = line["execution"].rpartition("-")[2]
+    return device, line["device_model"], line["workload"], _settings(line["params"])
+
+
+def _settings(params: str) -> str:
+    """Parameters but for the work they make, which follows from them."""
+    try:
+        found = json.loads(params or "{}")
+    except ValueError:
+        return params
+    if not isinstance(found, dict):
+        return params
+    return " ".join(f"{k}={v}" for k, v in sorted(found.items()) if not k.startswith("work."))
+
+
+def _comparable_memory(lines: Sequence[_Line]) -> dict[_Key, _Line]:
+    """Sizes by execution; memory of those that ran the tests that ran last on such a device."""
+    tests: dict[tuple[str, str], str] = {}
+    for line in lines:
+        if line["tests"]:
+            tests[line["execution"].rpartition("-")[2], line["device_model"]] = line["tests"]
+    found = {}
+    for line in lines:
+        same = tests.get((line["execution"].rpartition("-")[2], line["device_model"]))
+        found[_key(line)] = line if line["tests"] == same else line | {"memory": None}
+    return found
