@@ -53,6 +53,12 @@ def report(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none" if INSTALLED else None)
+def guide(session: nox.Session) -> None:
+    """Say which version to choose for what, from the evidence (-- for `guide`'s options)."""
+    call(session, "guide")
+
+
+@nox.session(venv_backend="none" if INSTALLED else None)
 def dockerfiles(session: nox.Session) -> None:
     """Render the reviewed Dockerfiles and Compose files again; fails where they differ."""
     folder = HERE / "dockerfiles" / "reference"

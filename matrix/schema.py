@@ -106,7 +106,7 @@ PROFILE = {
     "baseline": key("string", doc="cell id that throughput ratios are given against"),
 }
 SCENARIO = {
-    "purpose": key("string", doc="what it is for, in a sentence"),
+    "purpose": key("string", doc="what one wants to do, as in `serve models`"),
     "like": key(
         "string",
         doc="a built-in scenario to start from: what it requires is required too, and the rest "

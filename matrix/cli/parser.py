@@ -7,6 +7,7 @@ from matrix import errors
 from matrix.cli.base import base_command
 from matrix.cli.compare import number_commands, run_options
 from matrix.cli.features import features_command
+from matrix.cli.guide import add_guide
 from matrix.cli.look import (
     explain_command,
     list_command,
@@ -127,6 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_readers(add)
     for quick in QUICK.values():
         quick(add)
+    add_guide(add)
     number_commands(add, chosen)
     sub = add("render", render_command, [chosen], "print or write Dockerfiles or Compose files")
     sub.add_argument("--out", type=Path, help="write <cell id>.<kind> files to this folder")

@@ -55,7 +55,8 @@ def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     if printed:
         show(arguments, workspace, made)
     if arguments.out or (printed and not scope):
-        write(made, arguments.out or store.local / "tables", ", ".join(scope))
+        folder = arguments.out or store.local / "tables"
+        write(made, folder, workspace, scope=", ".join(scope), published=published)
     if arguments.html:
         write_page(arguments, workspace, made, entries, ", ".join(scope))
     if arguments.picture:
@@ -87,7 +88,7 @@ def _publish(arguments: argparse.Namespace, workspace: Workspace) -> int:
     # what is published is not of this machine or day: whether it is stale here says nothing
     made = tables_of(arguments, workspace, entries, {}, published=True)
     show(arguments, workspace, made)
-    write(made, workspace.results)
+    write(made, workspace.results, workspace, published=True)
     if arguments.json:
         print_json({"run": target.name, "published": os.fspath(target)})
     print(f"published: {target}", file=sys.stderr)
@@ -112,7 +113,7 @@ def print_tables(
     newest = workspace.store.newest()
     others = [entry for entry in newest if (*entry.key, entry.run) not in seen]
     made = tables_of(arguments, workspace, [*others, *entries]) if others else shown
-    write(made, workspace.store.local / "tables")
+    write(made, workspace.store.local / "tables", workspace)
 
 
 def tables_of(
@@ -152,8 +153,11 @@ def show(arguments: argparse.Namespace, workspace: Workspace, made: "Tables") ->
         print(terminal.render(made, width=width, color=color))
 
 
-def write(made: "Tables", folder: Path, scope: str = "") -> None:
+def write(
+    made: "Tables", folder: Path, workspace: Workspace, *, scope: str = "", published: bool = False
+) -> None:
     """Leave tables as Markdown and CSV; `scope` says what they show where it is not everything."""
+    from matrix.cli import guide
     from matrix.features import catalogue
     from matrix.reports import changespage, csvfiles, featurepage, markdown, torchao
 
@@ -164,6 +168,8 @@ def write(made: "Tables", folder: Path, scope: str = "") -> None:
         pages["CHANGES"] = changespage.render(made)
         if not made.torchao.empty:
             pages["TORCHAO"] = torchao.render(made.torchao)
+        if text := guide.page(workspace, published=published):
+            pages["GUIDE"] = text
     for name, text in pages.items():
         (folder / f"{name}.md").write_text(text, encoding="utf-8")
     csvfiles.write(made, folder)

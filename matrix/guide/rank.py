@@ -13,7 +13,7 @@ from typing import Literal
 
 from matrix.guide.candidates import Candidate
 from matrix.history import order
-from matrix.scenarios import AT_MOST, Scenario
+from matrix.scenarios import AT_MOST, LIMITS, Scenario
 from matrix.selection import compile_selection
 
 Standing = Literal["green", "not measured", "ruled out"]
@@ -201,7 +201,8 @@ def _limits(
         if value is None:
             unknown.append(name)
         elif value > limit if name in AT_MOST else value < limit:
-            over.append(f"{name} {value:.4g}, the limit is {limit:g}")
+            side = "at most" if name in AT_MOST else "at least"
+            over.append(f"{value:.3g} {LIMITS[name]}, {side} {limit:g} wanted")
     return tuple(over), tuple(unknown)
 
 

@@ -1,0 +1,133 @@
+"""`guide`: which version to choose for what, by what was measured."""
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from matrix import errors
+from matrix.accelerators import ACCELERATORS
+from matrix.cli.common import print_json
+from matrix.scenarios import Scenario
+from matrix.schema import hint
+from matrix.workspace import Workspace
+
+if TYPE_CHECKING:
+    from matrix.guide.advice import Advice
+    from matrix.guide.candidates import Candidate
+
+Add = Callable[[str, object, list[argparse.ArgumentParser], str], argparse.ArgumentParser]
+
+
+def add_guide(add: Add) -> None:
+    """Add the command to the command line."""
+    sub = add(
+        "guide", guide_command, [], "say which version to choose for what, and what is unknown"
+    )
+    sub.add_argument("scenario", nargs="*", metavar="SCENARIO",
+                     help="development, production, edge, or one of the matrix file")  # fmt: skip
+    sub.add_argument("--accelerator", action="append", default=[], choices=list(ACCELERATORS),
+                     help="only what ran on this kind of device; repeatable")  # fmt: skip
+    sub.add_argument("--format", choices=("terminal", "markdown"), default="terminal")
+
+
+def guide_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
+    """Print advice; raises `NothingToRun` where no cell can be recommended in any of it."""
+    from matrix.reports import guidedata, guidepage
+
+    chosen = _scenarios(arguments, workspace)
+    devices = arguments.accelerator or list(ACCELERATORS)
+    found = _candidates(workspace, ())
+    _check(chosen, workspace, found)
+    today = _today(found)
+    advice = [a for a in _advise(chosen, workspace, found) if a.device in devices]
+    if arguments.json:
+        print_json(guidedata.as_json(advice, chosen, today, devices))
+    elif arguments.format == "markdown":
+        print(guidepage.page(advice, chosen, today, devices), end="")
+    else:
+        print(guidepage.render(advice, chosen, devices), end="")
+    if not any(a.best for a in advice):
+        names = ", ".join(scenario.name for scenario in chosen)
+        message = f"nothing can be recommended for {names}: no measured cell passes everything"
+        raise errors.NothingToRun(message)
+    return errors.OK
+
+
+def page(workspace: Workspace, *, published: bool) -> str:
+    """The page over the published runs, or those of this machine; "" where nothing ran."""
+    from matrix.reports import guidepage
+    from matrix.store import bundles_in
+
+    runs = [path.name for path in bundles_in(workspace.store.folders[published])]
+    with suppress(errors.NothingToRun):
+        found = _candidates(workspace, runs) if runs else ()
+        scenarios = list(workspace.definition.scenarios.values())
+        if found:
+            return guidepage.page(_advise(scenarios, workspace, found), scenarios, _today(found))
+    return ""
+
+
+def _scenarios(arguments: argparse.Namespace, workspace: Workspace) -> list[Scenario]:
+    """The scenarios asked for; raises `InputError` for unknown ones, and for devices not theirs."""
+    known, devices = workspace.definition.scenarios, arguments.accelerator
+    problems = []
+    for name in arguments.scenario:
+        if name not in known:
+            problems.append(f"no scenario `{name}`; {hint(name, list(known))}")
+        elif devices and not set(devices) & set(known[name].devices):
+            problems.append(f"`{name}` is for {', '.join(known[name].devices)} only")
+    if problems:
+        raise errors.InputError("the guide cannot be made:", problems)
+    return [known[name] for name in dict.fromkeys(arguments.scenario or known)]
+
+
+def _candidates(workspace: Workspace, runs: Sequence[str]) -> tuple["Candidate", ...]:
+    from matrix.cli.query import database
+    from matrix.guide.evidence import candidates
+
+    with database(workspace) as opened:
+        return candidates(opened, runs)
+
+
+def _advise(
+    scenarios: Sequence[Scenario], workspace: Workspace, found: Sequence["Candidate"]
+) -> list["Advice"]:
+    from matrix.features import catalogue
+    from matrix.guide.advice import advise
+
+    known, index = len(catalogue()), workspace.definition.pytorch_index
+    return [
+        advice
+        for scenario in scenarios
+        for advice in advise(scenario, found, today=_today(found), known=known, index=index)
+    ]
+
+
+def _today(found: Sequence["Candidate"]) -> str:
+    return max((candidate.verified for candidate in found), default="")
+
+
+def _check(
+    scenarios: Sequence[Scenario], workspace: Workspace, found: Sequence["Candidate"]
+) -> None:
+    """Raise one `InputError` for all required features that no test has."""
+    known = {name for candidate in found for name in candidate.findings}
+    known |= set(_declared(workspace))
+    problems = [
+        f"scenarios.{scenario.name}: no test has the feature `{name}`; {hint(name, sorted(known))}"
+        for scenario in scenarios
+        for name in dict.fromkeys([*scenario.required, *sum(scenario.required_on.values(), ())])
+        if name not in known
+    ]
+    if problems:
+        raise errors.InputError("the guide cannot be made:", problems)
+
+
+def _declared(workspace: Workspace) -> Iterator[str]:
+    from matrix.features import catalogue
+
+    yield from (feature.id for feature in catalogue())
+    for suite in workspace.definition.suites.values():
+        if suite.tests and not suite.source:
+            yield from (feature.id for feature in catalogue(*suite.tests))
