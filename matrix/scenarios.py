@@ -106,8 +106,9 @@ def mistakes(name: str, item: Mapping[str, Any], raw: Mapping[str, Any]) -> Iter
     if not name.replace("-", "").replace("_", "").isalnum() or name != name.lower():
         yield f"{path}: a scenario's name has only lower-case letters, digits, - and _"
     like = item.get("like")
-    if like is not None and like not in builtin():
-        yield f"{path}.like: no built-in scenario `{like}`; {hint(like, list(builtin()))}"
+    knows_base = like is None or like in builtin()
+    if not knows_base:
+        yield f"{path}.like: no built-in scenario `{like}`; {hint(str(like), list(builtin()))}"
     whole = read(name, item, builtin().get(like or ""))
     wanted = [key for key in SCENARIO if key.startswith("require")]
     if "like" not in raw and not any(raw.get(key) for key in wanted):
@@ -128,7 +129,8 @@ def mistakes(name: str, item: Mapping[str, Any], raw: Mapping[str, Any]) -> Iter
             yield f"{path}.select[{number}]: {error}"
     yield from _numbers(f"{path}.weights", item.get("weights", {}), CRITERIA)
     yield from _numbers(f"{path}.limits", item.get("limits", {}), LIMITS)
-    if ("weights" in raw) == ("weights" in item) and not any(whole.weights.values()):
+    sound = knows_base and ("weights" in raw) == ("weights" in item)
+    if sound and not any(whole.weights.values()):
         yield f"{path}.weights: nothing counts; give a weight to {', '.join(CRITERIA)}"
 
 

@@ -1,6 +1,7 @@
 """`guide`: which version to choose for what, by what was measured."""
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ def add_guide(add: Add) -> None:
 
 
 def guide_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
-    """Print advice; raises `NothingToRun` where no cell can be recommended in any of it."""
+    """Print advice; its exit code is that of `NothingToRun` where none of it recommends a cell."""
     from matrix.reports import guidedata, guidepage
 
     chosen = _scenarios(arguments, workspace)
@@ -47,11 +48,12 @@ def guide_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
         print(guidepage.page(advice, chosen, today, devices), end="")
     else:
         print(guidepage.render(advice, chosen, devices), end="")
-    if not any(a.best for a in advice):
-        names = ", ".join(scenario.name for scenario in chosen)
-        message = f"nothing can be recommended for {names}: no measured cell passes everything"
-        raise errors.NothingToRun(message)
-    return errors.OK
+    if any(a.best for a in advice):
+        return errors.OK
+    names = ", ".join(scenario.name for scenario in chosen)
+    message = f"nothing can be recommended for {names}: no measured cell passes everything"
+    print(f"matrix: {message}", file=sys.stderr)  # not raised: what is known is printed already
+    return errors.NothingToRun.exit_code
 
 
 def page(workspace: Workspace, *, published: bool) -> str:

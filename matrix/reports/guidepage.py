@@ -79,18 +79,19 @@ def _line(advice: Advice) -> list[str]:
     if not best:
         return [*first, "none", "", "", why_none(advice), "", "", ""]
     seen = best.candidate
-    evidence = f"verified {advice.verified}, {code(seen.execution)}"
+    evidence = f"verified {prose(advice.verified)}, {code(seen.execution)}"
     evidence += f", driver {code(seen.driver)}" * bool(seen.driver)
+    unknown = "<br>".join(prose(what, 300) for what in advice.unknown)
     return [
         *first, prose(seen.torch), code(seen.variant), prose(seen.python), _why(advice, best),
-        evidence, "<br>".join(advice.unknown), "<br>".join(_set(advice)),
+        evidence, unknown, "<br>".join(_set(advice)),
     ]  # fmt: skip
 
 
 def _why(advice: Advice, best: Ranked) -> str:
     passing = {line.candidate.cell for line in advice.green}
     ahead = f"first of {len(passing)} that pass" if passing - {best.candidate.cell} else _ONLY
-    parts = [ahead, explain(best, advice.scenario)]
+    parts = [ahead, prose(explain(best, advice.scenario), 300)]
     if pins := pinned_by(best.candidate.torch):
         parts.append(f"pinned by {', '.join(pins)} (declared)")
     if advice.cautions:
@@ -173,14 +174,14 @@ def _text(advice: Advice) -> Iterator[str]:
     yield f"on {clean(device_of(advice), 120)} (measured)"
     best = advice.best
     if best:
-        yield f"  take     {best.candidate.cell}, last verified {advice.verified}"
-        yield f"  install  {advice.install}"
+        yield f"  take     {clean(best.candidate.cell)}, last verified {clean(advice.verified)}"
+        yield f"  install  {clean(advice.install)}"
         yield from (f"  set      {setting.set}: {setting.why}" for setting in advice.settings)
         if pins := pinned_by(best.candidate.torch):
             yield f"  pinned   by {', '.join(pins)} (declared)"
         for name, verdict in advice.cautions:
             yield f"  careful  {mark(verdict)} {clean(name, 80)}"
-        yield from (f"  unknown  {what}" for what in advice.unknown)
+        yield from (f"  unknown  {clean(what)}" for what in advice.unknown)
     else:
         yield f"  take     nothing: {why_none(advice)}"
     numbers = {id(line): str(number) for number, line in _numbered(advice)}
