@@ -137,6 +137,15 @@ def test_disturbed_numbers_are_none(results, advice):
     assert advice()["cells"][0]["shares"]["throughput"] is None
 
 
+def test_of_several_rounds_the_middle_one_counts_and_no_second_look(results, advice):
+    outcome, number = timed("2.13.0", 1.0)
+    first = [replace(number, round=n, phase="first", median=m) for n, m in enumerate((1, 2, 9))]
+    again = [replace(number, round=9, phase="again", median=0.001)]
+    keep(results, *passing(), outcome, *first, *again, *passing("2.14.1"), *timed("2.14.1", 4.0))
+    shares = {k: v["shares"]["throughput"] for k, v in by_cell(advice()).items()}
+    assert shares == {"torch2.13.0-cpu-py3.11": 1.0, "torch2.14.1-cpu-py3.11": 0.5}
+
+
 def test_memory_is_compared_where_the_same_tests_ran(results, advice):
     keep(results, *passing("2.14.1", "compile", peak_rss=100))
     keep(results, *passing("2.13.0", peak_rss=2000), *passing("2.15.0", peak_rss=1000), night=2)

@@ -193,6 +193,42 @@ def test_wrong_numbers_may_be_limited_and_must_then_have_been_looked_for():
     ]
 
 
+def test_what_may_be_recommended_stands_before_what_scores_more():
+    scenario = replace(WANTS_A, limits={"install_gb": 2}, weights={"features": 1, "throughput": 3})
+    best = candidate("2.15.0", install_bytes=5e9, times={("gemm", ""): 1.0})
+    small = candidate("2.13.0", passes="a", install_bytes=1e9)
+    assert standings(scenario, best, small) == [("2.13.0", "green"), ("2.15.0", "ruled out")]
+
+
+def test_what_is_not_recommended_stands_by_how_much_of_the_required_passes():
+    scenario = replace(WANTS_A, required=("a", "b", "c"), weights={"recent": 1})
+    nearly, hardly = candidate("2.2.2", "ab", released="2024-03-27"), candidate("2.15.0", "c")
+    assert [torch for torch, _ in standings(scenario, nearly, hardly)] == ["2.2.2", "2.15.0"]
+
+
+def test_what_is_unknown_counts_as_nothing():
+    """Leaving it out of the mean would rank the cell that nobody weighed first."""
+    scenario = replace(WANTS_A, weights={"settled": 1, "size": 1})
+    small, large = candidate(install_bytes=1e9), candidate("2.12.1", install_bytes=2e9)
+    blind = candidate("2.15.0")
+    lines = ranked(scenario, small, large, blind)
+    assert [(x.candidate.torch, x.score) for x in lines] == [
+        ("2.13.0", 1.0), ("2.12.1", 0.75), ("2.15.0", 0.5),
+    ]  # fmt: skip
+    assert lines[-1].shares["size"] is None
+
+
+def test_features_are_counted_against_all_that_there_are():
+    """One pass of one test is not more than nine of ten."""
+    few, many = candidate("2.15.0", "a"), candidate("2.13.0", "abcde")
+    assert [torch for torch, _ in standings(WANTS_A, few, many)] == ["2.13.0", "2.15.0"]
+    refused = candidate("2.13.0", findings={
+        **many.findings, "z": Finding(verdict="fail"), "y": Finding(verdict="unsupported"),
+    })  # fmt: skip
+    (line,) = ranked(WANTS_A, refused)
+    assert (line.shares["features"], line.shares["sound"]) == (0.5, 0.6)
+
+
 def test_equals_stand_with_the_newest_release_first():
     lines = [candidate("2.9.1"), candidate("2.10.0"), candidate("2.2.2")]
     assert [torch for torch, _ in standings(WANTS_A, *lines)] == ["2.10.0", "2.9.1", "2.2.2"]
