@@ -171,6 +171,12 @@ def test_a_cell_that_can_no_longer_be_made(results, advice):
     assert line["why"].startswith("can no longer be made (uninstallable: no wheel)")
 
 
+def test_a_cell_that_can_be_made_again(results, advice):
+    keep(results, row(verdict="uninstallable", reason="no wheel", torch="2.13.0"))
+    keep(results, *passing(), night=2)
+    assert advice()["recommended"] == "torch2.13.0-cpu-py3.11"
+
+
 def test_a_cell_that_never_got_far_stands_where_it_might_have_been(results, advice):
     lost = {"device_model": "", "provision": ""}
     keep(results, *passing(), row(verdict="build-failed", reason="gcc", torch="2.15.0", **lost))
