@@ -173,6 +173,9 @@ def _unknown(advice: Advice, best: Ranked) -> Iterator[str]:
     blind = [name for name, share in best.shares.items() if weights.get(name) and share is None]
     if blind:
         yield f"not measured here: {', '.join(blind)}"
+    timed = {name for line in advice.ranked for name, _ in line.candidate.times}
+    if untimed := [name for name in advice.scenario.workloads if name not in timed]:
+        yield f"workloads that nobody timed here: {', '.join(untimed)}"
     if best.nights < SOAK_NIGHTS:
         soak = f"{counted(best.runs, 'run')} on {counted(best.nights, 'day')}"
         yield f"how it holds over time: {soak} so far"

@@ -131,6 +131,16 @@ def test_throughput_is_compared_where_the_tests_are_the_same(results, advice):
     }
 
 
+def test_a_workload_that_nobody_timed_is_told(results, guide):
+    own = (
+        '\n[scenarios.timed]\nlike = "edge"\nrequire_cuda = ["sdpa"]\nworkloads = ["gemm", "gem"]\n'
+    )
+    keep(results, *passing("2.13.0", *builtin()["edge"].required, install_bytes=10**9))
+    keep(results, *timed("2.13.0", 1.0), night=2)
+    told = guide("timed", more=own).out
+    assert "unknown  workloads that nobody timed here: gem\n" in told
+
+
 def test_disturbed_numbers_are_none(results, advice):
     outcome, number = timed("2.13.0", 1.0)
     keep(results, *passing(), outcome, replace(number, reason="a foreign process"))
