@@ -41,6 +41,10 @@ SAME_TEST = ("cell", "execution", "device_model", "provision", "suite", "test", 
 """Fields of a row that make two outcomes those of one test under one recipe."""
 NOT_EVIDENCE = frozenset({"infra", "not-run", "no-runner"})
 FIRST, AGAIN = "first", "again"
+FEWEST_ROUNDS = 3
+"""Rounds that tell how processes differ."""
+STEADY = {"cpu": 0.05, "cuda": 0.01, "rocm": 0.01}
+"""How far rounds of a steady series may vary (standard deviation by mean) to be a number."""
 BEFORE, AFTER = "before", "after"
 
 

@@ -24,7 +24,8 @@ CRITERIA = {
     "settled": "time since the release: long enough for a patch release to have come",
     "recent": "how new the release is: PyTorch mends its latest release only",
     "size": "installed size of the environment, against the smallest",
-    "memory": "peak memory of the feature suite, against the smallest",
+    "memory": "peak memory of a process that imports torch, against the smallest; of the feature "
+    "suite where nobody measured that",
     "import": "time to import torch in a new process, against the shortest",
 }
 """What weights are given to, each a share between 0 and 1; unknown is 0."""

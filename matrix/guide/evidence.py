@@ -11,11 +11,13 @@ from typing import Any
 from matrix import facts
 from matrix.guide.candidates import Candidate, Finding
 from matrix.query import Database
+from matrix.rows import FEWEST_ROUNDS, STEADY
 
-IMPORT = "import-torch"
-"""The workload that is no throughput: a new process imports torch."""
+PROCESS = "process"
+"""The workload that is no throughput: what a new process pays to import torch."""
 _Key = tuple[str, str, str, str]
 _Line = dict[str, Any]
+_Numbers = dict[tuple[str, str, str], float]
 _PLACE = "cell, execution, provision, device_model"
 _RUNS = "(len($1) = 0 OR list_contains($1, run))"
 _ABOUT = ("torch", "variant", "accelerator", "python", "companions")
@@ -45,21 +47,26 @@ FROM recipes GROUP BY {_PLACE}, feature ORDER BY {_PLACE}, feature
 """  # noqa: S608  constants
 # of each number its newest run; what was disturbed, and rounds that repeat what stood out, are no
 # numbers; the test's source stands beside its outcome
-_TIMES = f"""
+_NUMBERS = f"""
 WITH sources AS (
     SELECT run, {_PLACE}, suite, test, max(source) AS source FROM rows
     WHERE metric = '' AND verdict <> '' GROUP BY ALL
 ), told AS (
-    SELECT rows.run, {_PLACE}, workload, params, max(time) AS time, median(median) AS seconds,
+    SELECT rows.run, {_PLACE}, workload, params, metric, max(time) AS time,
+        median(median) AS value, count(*) AS rounds, max(kind) AS kind,
+        coalesce(stddev_samp(median) / avg(median), 0) AS varies,
         max(coalesce(nullif(rows.source, ''), sources.source, '')) AS source,
         coalesce(max(power_limit), 0) AS power
     FROM rows LEFT JOIN sources USING (run, {_PLACE}, suite, test)
-    WHERE metric = 'time' AND unit = 's' AND better = 'lower' AND workload <> '' AND reason = ''
-        AND phase <> 'again' AND median > 0 AND {_RUNS.replace("run)", "rows.run)")}
-    GROUP BY rows.run, {_PLACE}, workload, params
+    WHERE better = 'lower' AND workload <> '' AND reason = '' AND phase <> 'again' AND median > 0
+        AND (metric = 'time' AND unit = 's' OR workload = '{PROCESS}' AND metric = 'import'
+            AND unit = 's' OR workload = '{PROCESS}' AND metric = 'host-memory' AND unit = 'B')
+        AND (len($1) = 0 OR list_contains($1, rows.run))
+    GROUP BY rows.run, {_PLACE}, workload, params, metric
 )
 SELECT * FROM told
-QUALIFY row_number() OVER (PARTITION BY {_PLACE}, workload, params ORDER BY time DESC, run DESC) = 1
+QUALIFY row_number() OVER (
+    PARTITION BY {_PLACE}, workload, params, metric ORDER BY time DESC, run DESC) = 1
 ORDER BY time, run
 """  # noqa: S608  constants
 _SIZES = f"""
@@ -100,11 +107,11 @@ def candidates(database: Database, runs: Sequence[str] = ()) -> tuple[Candidate,
         findings.setdefault(_key(line), {})[line["feature"]] = _finding(line)
         known = about.setdefault(_key(line), line)
         known["verified"] = max(known["verified"], line["verified"])
-    times = _comparable_times(lines(_TIMES))
-    sizes = _comparable_memory(lines(_SIZES))
+    numbers = _comparable(lines(_NUMBERS))
+    sizes = _comparable_memory(lines(_SIZES), numbers)
     broken = {(line["cell"], line["execution"]): line for line in lines(_BROKEN)}
     made = [
-        _candidate(key, about[key], seen, times.get(key, {}), sizes.get(key, {}), broken)
+        _candidate(key, about[key], seen, numbers.get(key, {}), sizes.get(key, {}), broken)
         for key, seen in findings.items()
     ]
     ran = {key[:2] for key in findings}
@@ -124,14 +131,13 @@ def _candidate(
     key: _Key,
     about: _Line,
     findings: Mapping[str, Finding],
-    times: Mapping[tuple[str, str], float],
+    numbers: _Numbers,
     sizes: _Line,
     broken: Mapping[tuple[str, str], _Line],
 ) -> Candidate:
     cell, execution, provision, model = key
     build = facts.builds().get(about["torch"], {}).get(about["variant"])
     end = broken.get((cell, execution))
-    steady = {name: seconds for name, seconds in times.items() if name[0] != IMPORT}
     return Candidate(
         cell=cell,
         execution=execution,
@@ -140,8 +146,8 @@ def _candidate(
         **{name: about[name] for name in _ABOUT},
         driver=sizes.get("driver") or "",
         findings=findings,
-        times=steady,
-        import_seconds=next((t for name, t in times.items() if name[0] == IMPORT), None),
+        times={(work, params): s for (work, params, what), s in numbers.items() if what == "time"},
+        import_seconds=numbers.get((PROCESS, "", "import")),
         install_bytes=sizes.get("install"),
         image_bytes=sizes.get("image"),
         memory_bytes=sizes.get("memory"),
@@ -151,21 +157,31 @@ def _candidate(
     )
 
 
-def _comparable_times(lines: Sequence[_Line]) -> dict[_Key, dict[tuple[str, str], float]]:
-    """Times by execution, of those taken as the newest on that kind of device was."""
+def _comparable(lines: Sequence[_Line]) -> dict[_Key, _Numbers]:
+    """Numbers by execution, of those taken as the newest on that kind of device was."""
     taken = {_number(line): (line["source"], line["power"]) for line in lines}
-    found: dict[_Key, dict[tuple[str, str], float]] = {}
+    found: dict[_Key, _Numbers] = {}
     for line in lines:
-        if taken[_number(line)] == (line["source"], line["power"]):
-            name = (line["workload"], _settings(line["params"]))
-            found.setdefault(_key(line), {})[name] = line["seconds"]
+        if taken[_number(line)] == (line["source"], line["power"]) and _is_steady(line):
+            name = (line["workload"], _settings(line["params"]), line["metric"])
+            found.setdefault(_key(line), {})[name] = line["value"]
     return found
+
+
+def _is_steady(line: _Line) -> bool:
+    """Whether processes that measured the same agree."""
+    limit = STEADY.get(_device(line)[0], 0.0)
+    many = line["rounds"] >= FEWEST_ROUNDS and line["kind"] == "steady"
+    return not many or bool(line["varies"] <= limit)
+
+
+def _device(line: _Line) -> tuple[str, str]:
+    return line["execution"].rpartition("-")[2], line["device_model"]
 
 
 def _number(line: _Line) -> tuple[str, ...]:
     """What is measured where: numbers of one such name are compared."""
-    device = line["execution"].rpartition("-")[2]
-    return device, line["device_model"], line["workload"], _settings(line["params"])
+    return *_device(line), line["workload"], _settings(line["params"]), line["metric"]
 
 
 def _settings(params: str) -> str:
@@ -179,14 +195,21 @@ def _settings(params: str) -> str:
     return " ".join(f"{k}={v}" for k, v in sorted(found.items()) if not k.startswith("work."))
 
 
-def _comparable_memory(lines: Sequence[_Line]) -> dict[_Key, _Line]:
-    """Sizes by execution; memory of those that ran the tests that ran last on such a device."""
-    tests: dict[tuple[str, str], str] = {}
-    for line in lines:
-        if line["tests"]:
-            tests[line["execution"].rpartition("-")[2], line["device_model"]] = line["tests"]
+def _comparable_memory(
+    lines: Sequence[_Line], numbers: Mapping[_Key, _Numbers]
+) -> dict[_Key, _Line]:
+    """Sizes by execution, with memory as far as it may be compared.
+
+    It is that of a process that only imports torch; where nobody on such a device measured that,
+    that of the feature suite, in those that ran the tests that ran last there.
+    """
+    memory = (PROCESS, "", "host-memory")
+    told = {_device(line) for line in lines if memory in numbers.get(_key(line), {})}
+    tests = {_device(line): line["tests"] for line in lines if line["tests"]}
     found = {}
     for line in lines:
-        same = tests.get((line["execution"].rpartition("-")[2], line["device_model"]))
-        found[_key(line)] = line if line["tests"] == same else line | {"memory": None}
+        own = line["memory"] if line["tests"] == tests.get(_device(line)) else None
+        if _device(line) in told:
+            own = numbers.get(_key(line), {}).get(memory)
+        found[_key(line)] = line | {"memory": own}
     return found

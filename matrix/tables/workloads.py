@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from matrix.rows import AGAIN
+from matrix.rows import AGAIN, FEWEST_ROUNDS, STEADY
 from matrix.tables.baselines import NOT_COMPARABLE, baselines, ratio
 from matrix.tables.columns import Frame, natural, records
 from matrix.tables.verdicts import NOT_MEASURED
@@ -14,9 +14,6 @@ _RATES = {"flop": "FLOP/s", "bytes": "B/s", "tokens": "tok/s"}
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _INDEX = ["workload", "params", "metric", "unit"]
 _FIELDS = ["status", "median", "spread", "rate", "rate_unit", "ceiling", "ratio", "why"]
-_FEWEST = 3  # rounds that tell how processes differ
-# how far the rounds of a steady series may vary (standard deviation by mean) for a number to act on
-_STEADY = {"cpu": 0.05, "cuda": 0.01, "rocm": 0.01}
 
 
 def workload_table(frame: Frame, baseline: str | None) -> pd.DataFrame:
@@ -108,10 +105,10 @@ def _of_rounds(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _restless(row: dict[str, Any], medians: pd.Series, rounds: int) -> str:
     """Why a steady series is no number although some of its rounds are; "" for any other."""
-    limit = _STEADY.get(row["device"].partition(":")[0], 0.0)
-    if row["kind"] != "steady" or rounds < _FEWEST or not limit:
+    limit = STEADY.get(row["device"].partition(":")[0], 0.0)
+    if row["kind"] != "steady" or rounds < FEWEST_ROUNDS or not limit:
         return ""
-    if len(medians) < _FEWEST:
+    if len(medians) < FEWEST_ROUNDS:
         return f"{rounds - len(medians)} of {rounds} processes were disturbed"
     varies = float(medians.std() / medians.mean())
     return f"{len(medians)} processes vary by {varies:.1%}, more than {limit:.0%}" * (varies > limit)

@@ -167,10 +167,27 @@ def test_memory_is_compared_where_the_same_tests_ran(results, advice):
     }
 
 
-def test_the_time_to_import_is_no_throughput(results, advice):
-    keep(results, *passing(), *timed("2.13.0", 1.5, workload="import-torch"))
-    shares = advice()["cells"][0]["shares"]
-    assert (shares["import"], shares["throughput"]) == (1.0, None)
+def process(torch, metric, value, unit="s"):
+    """What a fresh process pays in a cell."""
+    place = {"torch": torch, "suite": "throughput", "test": "p.py::p", "workload": "process"}
+    return row(metric=metric, unit=unit, better="lower", median=value, **place)
+
+
+def test_what_a_new_process_pays_is_no_throughput(results, advice):
+    """Its memory goes before that of the feature suite, which ran more than to import torch."""
+    paid = [process("2.13.0", "import", 1.5), process("2.13.0", "host-memory", 2e8, "B")]
+    keep(results, *passing(peak_rss=10**9), *passing("2.14.1", peak_rss=10**8), *paid)
+    shares = {k: v["shares"] for k, v in by_cell(advice()).items()}
+    first, second = shares["torch2.13.0-cpu-py3.11"], shares["torch2.14.1-cpu-py3.11"]
+    assert (first["import"], first["memory"], first["throughput"]) == (1.0, 1.0, None)
+    assert (second["import"], second["memory"]) == (None, None)
+
+
+def test_processes_that_do_not_agree_gave_no_number(results, advice):
+    outcome, number = timed("2.13.0", 1.0)
+    apart = [replace(number, round=n, kind="steady", median=m) for n, m in enumerate((1, 2, 9))]
+    keep(results, *passing(), outcome, *apart)
+    assert advice()["cells"][0]["shares"]["throughput"] is None
 
 
 def test_a_cell_that_can_no_longer_be_made(results, advice):
