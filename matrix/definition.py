@@ -111,6 +111,14 @@ class Runner:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Cache:
+    """Where runs share compiled code: a folder or URL, "" for nowhere; `push` writes there too."""
+
+    remote: str = ""
+    push: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Definition:
     """What to test, as the user wrote it, checked."""
 
@@ -124,6 +132,7 @@ class Definition:
     scenarios: Mapping[str, Scenario]
     images: Mapping[str, str]
     pytorch_index: str
+    cache: Cache = Cache()
 
 
 def load(path: Path) -> Definition:
@@ -191,7 +200,15 @@ def _build(data: Mapping[str, Any], path: Path) -> Definition:
         scenarios=scenarios(data.get("scenarios", {})),
         images=dict(data.get("images", {})),
         pytorch_index=matrix.get("pytorch_index", "https://download.pytorch.org/whl").rstrip("/"),
+        cache=_cache(data.get("cache", {}), path.parent),
     )
+
+
+def _cache(item: Mapping[str, Any], folder: Path) -> Cache:
+    remote = item.get("remote", "")
+    if remote and "://" not in remote:
+        remote = str((folder / remote).absolute())
+    return Cache(remote=remote, push=item.get("push", True))
 
 
 def _runner(name: str, item: Mapping[str, Any], folder: Path) -> Runner:

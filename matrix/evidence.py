@@ -23,6 +23,13 @@ def reading_of(failure: CellFailed, base: Mapping[str, Any]) -> Reading:
     return Reading(rows=(row,), counts={failure.verdict: 1}, complaints=(), complete=True)
 
 
+def pulled(reading: Reading) -> Reading:
+    """Say that the compiled code a suite found warm came from another machine."""
+    rows = (replace(r, compile_cache="pulled") if r.compile_cache == "warm" else r
+            for r in reading.rows)  # fmt: skip
+    return replace(reading, rows=tuple(rows))
+
+
 def waive(reading: Reading, waivers: Sequence[Waiver]) -> Reading:
     """Mark wrong results that the user accepts; they keep their verdict and count as `waived`."""
     rows = []

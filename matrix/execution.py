@@ -13,9 +13,10 @@ from typing import Any, Literal, Protocol
 from matrix.accelerators import Gpu
 from matrix.backends import Backend, CellFailed, Environment, RunnerLost, RunnerUnfit
 from matrix.backends.compiled import CompileCaches
-from matrix.evidence import base_fields, make_entry, reading_of, together, waive
+from matrix.compilecache.shared import Exchange, SharedCache
+from matrix.evidence import base_fields, make_entry, pulled, reading_of, together, waive
 from matrix.identity import identity
-from matrix.plan import Job, SuiteRun
+from matrix.plan import Job, SuiteRun, part_of
 from matrix.records import Reading, read_probe, read_suite
 from matrix.redact import NOTHING, Redactor
 from matrix.store import Bundle, Entry, utc_now
@@ -56,7 +57,10 @@ class Turn(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Site:
-    """Where a job runs: its backend, its bundle, its turn, and who watches; `caches` outlive it."""
+    """Where a job runs: its backend, its bundle, its turn, and who watches; `caches` outlive it.
+
+    What they hold is `shared` with other machines.
+    """
 
     backend: Backend
     bundle: Bundle
@@ -65,6 +69,7 @@ class Site:
     work: Path
     redactor: Redactor = NOTHING
     caches: CompileCaches | None = None
+    shared: SharedCache | None = None
 
 
 class Unfinished(Exception):  # noqa: N818  it carries what is left to do
@@ -184,13 +189,11 @@ def _suite(
                 site.watcher.progress(key, int(done), int(total))
 
     base = base_fields(job, run, site.bundle.id, environment, probe, started)
-    if site.caches:
-        cache = site.caches.folder(job, run.suite, str(base["evidence"]))
-        environment = replace(environment, compile_cache=cache)
+    say = partial(site.watcher.stage, key)
+    environment, exchange = _with_cache(job, run, environment, probe, base, site, say)
     failure: CellFailed | None = None
     gpus: tuple[Gpu, ...] = ()
     clock = time.monotonic()
-    say = partial(site.watcher.stage, key)
     say("waits for its turn")
     try:
         with site.turn(
@@ -209,6 +212,8 @@ def _suite(
     seconds = time.monotonic() - clock
     site.redactor.also("cell", environment.python.parent.parent).clean(out)
     reading = _read(run, out, base) if failure is None else reading_of(failure, base)
+    if exchange and exchange.state == "pulled":
+        reading = pulled(reading)
     reading = waive(reading, job.waivers)
     entry = make_entry(job, run, seconds, reading, base)
     stages = {**environment.stages, "tests": seconds}
@@ -216,9 +221,35 @@ def _suite(
     model = gpus[0].model if gpus and gpus[0].model else entry.device_model
     stages = {name: round(value, 3) for name, value in stages.items()}
     entry = replace(entry, stages=stages, device_model=model)
+    if exchange and site.shared:
+        say("pushes its compile cache")
+        exchange = exchange if failure else site.shared.give(exchange)
+        entry = replace(entry, cache=site.redactor.texts(exchange.told))
     site.bundle.commit(out, entry, reading.rows)
     site.watcher.finished(key, reading.counts, entry.reason, seconds)
     return entry
+
+
+def _with_cache(
+    job: Job,
+    run: SuiteRun,
+    environment: Environment,
+    probe: Mapping[str, Any],
+    base: Mapping[str, Any],
+    site: Site,
+    say: Callable[[str], None],
+) -> tuple[Environment, Exchange | None]:
+    """Where a suite keeps compiled code, with what other machines compiled for the same."""
+    if site.caches is None:
+        return environment, None
+    folder = site.caches.folder(job, run.suite, str(base["evidence"]))
+    environment = replace(environment, compile_cache=folder)
+    if folder is None or site.shared is None:
+        return environment, None
+    say("pulls its compile cache")
+    hashes = (part_of(run.recipe, part) for part in ("tests", "torch-matrix"))
+    source = " ".join((run.suite.name, *hashes))
+    return environment, site.shared.bring(folder, probe, source, cold=site.caches.cold)
 
 
 def round_folder(out: Path, number: int, side: str = "") -> Path:

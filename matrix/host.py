@@ -2,8 +2,10 @@
 
 import hashlib
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from matrix import resources
 from matrix.backends.interpreter import PROBE_TIMEOUT
@@ -23,8 +25,8 @@ class Host:
     identity: str
 
 
-def look_at(python: Path, workspace: Workspace) -> Host:
-    """Probe an interpreter; raises `InputError` where it has no working torch or no pytest."""
+def probe_of(python: Path, workspace: Workspace) -> dict[str, Any]:
+    """What an interpreter is, with its `errors`; raises `InputError` where it cannot be asked."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "probe.json"
         env = cell_environment(workspace.env, bin_dir=python.parent)
@@ -37,9 +39,20 @@ def look_at(python: Path, workspace: Workspace) -> Host:
         probe = read_probe(out)
     if not probe:
         raise InputError(f"`{python}` cannot be probed", [done.last_line or "it left no report"])
+    return {**probe, "errors": probe.get("errors") or [done.last_line]}
+
+
+def no_torch(probe: Mapping[str, Any]) -> str:
+    """Why there is no torch in an interpreter's identity."""
+    return f"`import torch` failed: {probe['errors'][0]}"
+
+
+def look_at(python: Path, workspace: Workspace) -> Host:
+    """Probe an interpreter; raises `InputError` where it has no working torch or no pytest."""
+    probe = probe_of(python, workspace)
     problems = []
     if not probe.get("torch"):
-        problems.append(f"`import torch` failed: {(probe.get('errors') or [done.last_line])[0]}")
+        problems.append(no_torch(probe))
     have = {name.lower() for name in probe.get("packages") or {}}
     problems += [
         f"`{name}` is missing; `{python} -m pip install {name}`"

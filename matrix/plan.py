@@ -160,6 +160,12 @@ def recipe(
     return "-".join(hashlib.sha256(repr(parts[part]).encode()).hexdigest()[:8] for part in PARTS)
 
 
+def part_of(recipe: str, part: Part) -> str:
+    """The hash of one part of a recipe; all of it where it has no parts."""
+    hashes = recipe.split("-")
+    return hashes[PARTS.index(part)] if len(hashes) == len(PARTS) else recipe
+
+
 def changed(before: str, now: str) -> str:
     """Which parts differ between two recipes: `tests, settings`; "" where none does."""
     pairs = list(zip(before.split("-"), now.split("-"), strict=False))

@@ -44,6 +44,10 @@ class Redactor:
             text = text.replace(found, name)
         return _CREDENTIALS.sub("***@", text)
 
+    def texts(self, value: Mapping[str, str]) -> dict[str, str]:
+        """The same for all values."""
+        return {key: self.text(item) for key, item in value.items()}
+
     def data(self, value: Mapping[str, Any]) -> dict[str, Any]:
         """The same for all texts in what is to become JSON."""
         return {key: self._data(item) for key, item in value.items()}

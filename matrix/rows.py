@@ -56,12 +56,12 @@ class Row:
     `unit`, `kind` is `steady`, `once` or `size`, `duration` in seconds, sizes in bytes (`peak_rss`
     is of the suite's largest process), `power_limit` in watts, `time` in UTC. `compiling`,
     `children` and `importing` are the parts of `duration` that went into compilers, child
-    processes and modules. `compile_cache` says what
-    the suite began with: `cold`, `warm`, or `off` (one of its own, cold too). A suite that ran in
-    several fresh processes has a `round` for each, from 1. In a comparison `side` is `before` or
-    `after`: rounds of one number ran one after the other, and those of the `phase` `again` repeat
-    what the `first` ones showed. `clock_mhz`, `power_w` and `temperature_c` are medians of what a
-    GPU said around the samples, `limited_by` is what held its clock back.
+    processes and modules. `compile_cache` says what the suite began with: `cold`, `warm`, `pulled`
+    (from a remote, warm too), or `off` (one of its own, cold too). A suite that ran in several
+    fresh processes has a `round` for each, from 1. In a comparison `side` is `before` or `after`:
+    rounds of one number ran one after the other, and those of the `phase` `again` repeat what the
+    `first` ones showed. `clock_mhz`, `power_w` and `temperature_c` are medians of what a GPU said
+    around the samples, `limited_by` is what held its clock back.
     """
 
     schema: int = SCHEMA

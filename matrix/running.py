@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from matrix import interleaved, judge, leases, resources, scratch
 from matrix.backends import Context
 from matrix.backends.compiled import CompileCaches
+from matrix.compilecache.shared import SharedCache
 from matrix.dispatch.local import Post, run_jobs
 from matrix.dispatch.turns import Turns
 from matrix.execution import Site, Watcher, abandon, carry_out
@@ -49,10 +50,12 @@ def run_plan(
     *,
     cold: bool = False,
     turns: InTurn | None = None,
+    shared: SharedCache | None = None,
 ) -> RunResult:
     """Carry a plan out; everything that finishes is in the bundle even if this process dies.
 
-    With `cold` no suite finds code that an earlier run compiled. With `turns` the plan's jobs are
+    With `cold` no suite finds code that an earlier run compiled; with `shared` it finds that of
+    other machines. With `turns` the plan's jobs are
     two cells, or one, that are compared on the first runner that takes both.
     Raises `InfrastructureError` when results cannot be written.
     """
@@ -66,6 +69,8 @@ def run_plan(
     with scratch.folder(store, bundle.id) as work:
         _lay_out(work / "payload", plan)
         redactor = _redactor(workspace).also("work", work)
+        if shared:
+            redactor = Redactor(names=((shared.remote.url, "<cache>"), *redactor.names))
 
         def site(runner: RunnerInfo) -> Site:
             context = Context(
@@ -85,6 +90,7 @@ def run_plan(
                 work=work,
                 redactor=redactor,
                 caches=CompileCaches(root=store.local / "compiled", cold=cold),
+                shared=shared,
             )
 
         sites = [(runner, site(runner)) for runner in setup.inventory.runners]

@@ -131,6 +131,10 @@ SCENARIO = {
     ),
     "reasons": key("strings", doc="why it is as it is, for the guide's page"),
 }
+CACHE = {
+    "remote": key("string", doc="folder or fsspec URL where runs share compiled code"),
+    "push": key("boolean", doc="whether runs write to it, not only read (default: true)"),
+}
 MATRIX = {
     "python": key("strings", doc="Python versions of releases that name none"),
     "pytorch_index": key("string", doc="mirror of the PyTorch wheel index"),
@@ -145,6 +149,7 @@ SECTIONS: Mapping[str, tuple[Literal["table", "array", "named"], Mapping[str, Ke
     "companion": ("array", COMPANION),
     "exclude": ("array", EXCLUDE),
     "images": ("table", IMAGES),
+    "cache": ("table", CACHE),
     "runners": ("named", RUNNER),
     "suites": ("named", SUITE),
     "profiles": ("named", PROFILE),

@@ -36,7 +36,8 @@ class Entry:
 
     `seconds` and `stages` are wall seconds; `counts` maps verdicts to numbers of tests.
     `device_model` is that of its GPU: "" on processors, and where it got to none.
-    `costs` says what `seconds` went into, as far as the suite told.
+    `costs` says what `seconds` went into, as far as the suite told. `cache` is what became of its
+    compiled code on a remote: empty where none is shared.
     """
 
     schema: int = SCHEMA
@@ -56,6 +57,7 @@ class Entry:
     provision: str = ""
     device_model: str = ""
     complaints: tuple[str, ...] = ()
+    cache: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -135,6 +137,7 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "costs": dict,
     "counts": dict,
     "complaints": list,
+    "cache": dict,
 }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matrix import errors
 from matrix.cli.base import base_command
+from matrix.cli.cache import remote_option
 from matrix.cli.compare import number_commands, run_options
 from matrix.cli.features import features_command
 from matrix.cli.guide import add_guide
@@ -118,6 +119,7 @@ def build_parser() -> argparse.ArgumentParser:
                      help="which wrong results make the exit code 1")  # fmt: skip
     sub.add_argument("--cold", action="store_true",
                      help="empty the compile cache that a cell's feature suite keeps")  # fmt: skip
+    remote_option(sub)
     run_options(sub)
     sub = add("report", report_command, [chosen], "print tables of all or of one run")
     sub.add_argument("run", nargs="?", help="a run id or `latest`; else the newest of every cell")

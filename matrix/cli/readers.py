@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from matrix.cli.cache import add_cache
 from matrix.cli.claims import FORMATS, claims_command
 from matrix.cli.diff import diff_command
 from matrix.cli.history import history_command
@@ -48,3 +49,4 @@ def add_readers(add: Add) -> None:
     sub.add_argument("--package", action="append", default=[],
                      help="only torch, or this companion; repeatable")  # fmt: skip
     sub.add_argument("--write", action="store_true", help="add it; nothing is ever removed")
+    add_cache(add)

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from matrix import errors
+from matrix.cli.cache import shared_cache
 from matrix.cli.common import fresh_line, is_bad, planned, print_json
 from matrix.cli.compare import compared, in_turn, show
 from matrix.cli.interrupt import Interrupt
@@ -61,7 +62,10 @@ def _run(
             f"{len(plan.jobs)} job(s) on {plan.slots} slot(s), about {plan.estimate / 60:.0f} min; "
             f"{len(plan.fresh)} suite(s) fresh; {len(plan.excluded)} combination(s) excluded"
         )
-        result = run_plan(plan, workspace, setup, board, cold=arguments.cold, turns=turns)
+        shared = shared_cache(arguments, workspace)
+        result = run_plan(
+            plan, workspace, setup, board, cold=arguments.cold, turns=turns, shared=shared
+        )
     comparison = compared(result, turns, workspace) if turns and result.entries else None
     if arguments.json:
         seen = {"comparison": comparison.as_json()} if comparison else {}
@@ -72,6 +76,7 @@ def _run(
         print_tables(arguments, workspace, [*result.run.entries, *(f.entry for f in plan.fresh)])
         _print_costs(result, workspace)
     _print_findings(result)
+    _print_cache(result)
     print(f"bundle: {result.run.path}", file=sys.stderr)
     _print_wrong([*result.run.entries, *(f.entry for f in plan.fresh)])
     if comparison and comparison.regressed and arguments.fail_on != "never":
@@ -90,6 +95,19 @@ def _print_wrong(entries: Iterable["Entry"]) -> None:
                 f"numbers; `python -m matrix report {entry.run}` names them",
                 file=sys.stderr,
             )
+
+
+def _print_cache(result: "RunResult") -> None:
+    """Say what became of compiled code on the remote, where one is shared."""
+    for entry in result.run.entries:
+        told = entry.cache
+        if warning := told.get("warning"):
+            where = f"{entry.cell} {entry.execution} {entry.suite}"
+            print(f"warning: {where}: {warning}; it went on without", file=sys.stderr)
+        elif told:
+            pushed = f"pushed {told['pushed']}" if "pushed" in told else "nothing pushed"
+            note = f" ({told['note']})" if "note" in told else ""
+            print(f"compile cache: {entry.cell}: {told['state']}{note}, {pushed}", file=sys.stderr)
 
 
 def _nothing_to_do(arguments: argparse.Namespace, plan: "Plan") -> int:

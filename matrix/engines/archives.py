@@ -1,5 +1,6 @@
 """Tar archives into and out of containers; what comes out is a stranger's, whatever it says."""
 
+import gzip
 import io
 import os
 import tarfile
@@ -143,7 +144,7 @@ def pack(
 
 
 def write(
-    stream: IO[bytes],
+    stream: IO[bytes] | gzip.GzipFile,
     files: Mapping[str, bytes | Path],
     *,
     owner: int = 0,

@@ -111,7 +111,9 @@ def _restless(row: dict[str, Any], medians: pd.Series, rounds: int) -> str:
     if len(medians) < FEWEST_ROUNDS:
         return f"{rounds - len(medians)} of {rounds} processes were disturbed"
     varies = float(medians.std() / medians.mean())
-    return f"{len(medians)} processes vary by {varies:.1%}, more than {limit:.0%}" * (varies > limit)
+    if varies <= limit:
+        return ""
+    return f"{len(medians)} processes vary by {varies:.1%}, more than {limit:.0%}"
 
 
 def _add_ceilings(

@@ -8,7 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from matrix.backends import CellFailed, Environment, RunnerLost, RunnerUnfit
+from matrix.backends.compiled import CompileCaches
 from matrix.cells import Cell
+from matrix.compilecache.remote import Remote
+from matrix.compilecache.shared import SharedCache
 from matrix.definition import Suite
 from matrix.execution import Site, Unfinished, abandon, carry_out
 from matrix.identity import identity, probed_variant
@@ -275,3 +278,53 @@ def test_a_disk_that_is_full_is_not_the_cells_fault(site):
     """Only expected failures become rows; the others end the run, which keeps what finished."""
     with pytest.raises(OSError, match="No space left"):
         carry_out(job_of(), site(Fake(provision=OSError(28, "No space left on device"))))
+
+
+class Compiling(Fake):
+    """Compiles in its suite, and says what it began with as the supervisor does."""
+
+    def run_suite(self, job, run, environment, out, line):
+        folder = environment.compile_cache
+        state = "warm" if any(folder.iterdir()) else "cold"
+        (folder / "inductor").mkdir(exist_ok=True)
+        (folder / "inductor" / "kernel").write_text("compiled")
+        events = [{"event": "suite", "compile_cache": state},
+                  {"event": "outcome", "id": "t", "verdict": "pass"}, {"event": "end"}]  # fmt: skip
+        (out / "outcomes.jsonl").write_text("\n".join(map(json.dumps, events)))
+
+
+def test_a_second_machine_begins_with_what_the_first_one_compiled(site, tmp_path):
+    def on(machine, **more):
+        here = site(Compiling())
+        caches = CompileCaches(root=tmp_path / machine, **more)
+        remote = SharedCache(remote=Remote(url=str(tmp_path / "remote")))
+        bundle = Store(tmp_path / "results" / machine).create({})
+        there = replace(here, caches=caches, shared=remote, bundle=bundle)
+        [entry] = carry_out(job_of("feature"), there)
+        rows = Store(tmp_path / "results" / machine).rows([entry])
+        return entry.cache, {row.compile_cache for row in rows}
+
+    first, second, third, cold = on("one"), on("two"), on("two"), on("three", cold=True)
+    assert [used for _, used in (first, second, third, cold)] == [
+        {"cold"}, {"pulled"}, {"warm"}, {"cold"},
+    ]  # fmt: skip
+    assert (first[0]["state"], second[0]["state"], third[0]["state"]) == ("miss", "pulled", "kept")
+    assert (second[0]["content"], second[0]["pushed"]) == (first[0]["pushed"], "unchanged")
+    assert [told["key"] for told, _ in (second, third, cold)] == [first[0]["key"]] * 3
+
+
+def test_a_remote_that_fails_is_a_warning_of_the_entry(site, tmp_path):
+    (tmp_path / "file").touch()
+    remote = SharedCache(remote=Remote(url=str(tmp_path / "file" / "deeper")))
+    here = replace(site(Compiling()), caches=CompileCaches(root=tmp_path / "c"), shared=remote)
+    [entry] = carry_out(job_of("feature"), here)
+    assert (entry.verdict, entry.counts, entry.reason) == ("", {"pass": 1}, "")
+    assert "the compile cache was not pushed: " in entry.cache["warning"]
+
+
+def test_nothing_is_shared_of_suites_that_keep_no_cache(site, tmp_path):
+    remote = SharedCache(remote=Remote(url=str(tmp_path / "remote")))
+    here = replace(site(Fake()), caches=CompileCaches(root=tmp_path / "c"), shared=remote)
+    [entry] = carry_out(job_of("throughput"), here)
+    assert entry.cache == {}
+    assert not (tmp_path / "remote").exists()

@@ -34,7 +34,7 @@ def test_the_schema_accepts_our_own_matrix():
         pytest.param("[matrix]\npyton = []", "matrix.pyton: unknown key; did you mean `python`?",
                      id="unknown-key"),
         pytest.param("[zzz]", "zzz: unknown section; known: matrix, torch, companion, exclude, "
-                     "images, runners, suites, profiles, scenarios", id="unknown-section"),
+                     "images, cache, runners, suites, profiles, scenarios", id="unknown-section"),
         pytest.param("[torch]\nversion = 'x'",
                      "torch: expected an array of tables, written [[torch]]", id="table-for-array"),
         pytest.param("torch = [1]", "torch[0]: expected a table, got int", id="number-for-table"),
