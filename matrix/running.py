@@ -89,7 +89,9 @@ def run_plan(
                 watcher=watcher,
                 work=work,
                 redactor=redactor,
-                caches=CompileCaches(root=store.local / "compiled", cold=cold),
+                caches=CompileCaches(
+                    root=store.local / "compiled", cold=cold, containers=shared is not None
+                ),
                 shared=shared,
             )
 

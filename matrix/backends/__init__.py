@@ -40,7 +40,7 @@ class Environment:
 
     `base` is what an image was built on, with its digest, and `builder` what built it.
     `recorded` says of suites that ran before (ISO times, UTC) when that was. `compile_cache` is
-    where the suite that enters now may keep compiled code; a container has no such place.
+    where the suite that enters now may keep compiled code; into a container it is brought.
     """
 
     python: Path

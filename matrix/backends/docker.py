@@ -2,14 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from matrix.accelerators import DeviceAccess, Gpu, hidden_except
 from matrix.backends import CellFailed, Context, Environment, Progress, RunnerLost, RunnerUnfit
+from matrix.backends.compiled import files_in, take_in
 from matrix.backends.endings import blame_memory, close_report
 from matrix.backends.interpreter import PROBE_TIMEOUT, SPARE, companions_of, order, tests_of
 from matrix.backends.mounted import places
@@ -32,6 +34,8 @@ OUT = PurePosixPath(RESULTS, "out")
 SUITE = PurePosixPath("/suite")
 NOT_STARTED = frozenset({126, 127})  # what init ends with where a program cannot be started
 MOST_RESULTS = 1 << 30  # bytes that a cell may leave in its volumes: they lie on the engine's disk
+COMPILED = "compiled"  # in the results: the suite's compiled code
+COMPILED_CAPS = Caps(file=512 << 20, total=MOST_RESULTS, files=200_000)
 _LOG_CAP = 11 << 20  # the supervisor's, and its line about what it dropped
 
 
@@ -160,6 +164,8 @@ class DockerBackend:
             travelling = suite_files(suite, *tests_of(suite, self.context), SUITE)
         cwd, tests = travelling.cwd, travelling.tests
         told = order(job, suite, python=environment.python, cwd=cwd, tests=tests, out=OUT)
+        if environment.compile_cache:
+            told["compile_cache"] = f"{RESULTS}/{COMPILED}"
         spec = json.dumps(told, indent=1)
         (out / "job.json").write_text(spec, encoding="utf-8")
         command = ("-m", "matrix.inside.supervise", "--no-tether", str(OUT / "job.json"))
@@ -175,6 +181,8 @@ class DockerBackend:
                 end = self._follow(container, log, suite.timeout + SPARE, line)
                 _took(end, what, "the suite")
                 self._take(container, out, log)
+                if environment.compile_cache:
+                    self._take_compiled(container, environment.compile_cache, log)
         judge_end(end, out / "outcomes.jsonl", what.limits.memory)
 
     def discard(self, job: Job, folder: Path) -> None:  # noqa: ARG002  the Protocol's
@@ -194,11 +202,16 @@ class DockerBackend:
         assert isinstance(environment, ContainerEnvironment)  # it is our own
         place = str(OUT.relative_to(RESULTS))
         results: dict[str, bytes | Path] = {f"{place}/job.json": spec.encode()} if spec else {}
-        archives = {RESULTS: pack(results, owner=UID, folders=(place,))}
+        folders: tuple[str, ...] = (place,)
+        if spec and environment.compile_cache:
+            code = files_in(environment.compile_cache).items()
+            results |= {f"{COMPILED}/{name}": path for name, path in code}
+            folders = (place, COMPILED)
+        archives = {RESULTS: pack(results, owner=UID, folders=folders)}
         if travelling is not None and travelling.files is not None:
             cwd = travelling.cwd.relative_to(SUITE)  # it must be there, also with nothing in it
-            folders = (str(cwd),) if cwd.parts else ()
-            archives[str(SUITE)] = pack(travelling.files, folders=folders)
+            inner = (str(cwd),) if cwd.parts else ()
+            archives[str(SUITE)] = pack(travelling.files, folders=inner)
         if environment.provision == "mounted":
             archives[PAYLOAD] = pack(tree(self.context.payload))
         return Order(
@@ -246,8 +259,15 @@ class DockerBackend:
         for name, cap in (("outcomes.jsonl", Caps().file), ("suite.log", _LOG_CAP)):
             got = fetch(self.engine, container, str(OUT / name), out, Caps(file=cap))
             complaints += got.complaints
-        with log.open("a", encoding="utf-8") as stream:
-            stream.writelines(f"[results] {complaint}\n" for complaint in complaints)
+        _complain(log, complaints)
+
+    def _take_compiled(self, container: Any, folder: Path, log: Path) -> None:  # noqa: ANN401
+        """Add what the suite compiled to the folder that it began with."""
+        with TemporaryDirectory(dir=self.context.work) as name:
+            path = f"{RESULTS}/{COMPILED}"
+            got = fetch(self.engine, container, path, Path(name), COMPILED_CAPS)
+            take_in(Path(name) / COMPILED, folder)
+        _complain(log, got.complaints)
 
     @contextmanager
     def _container(self, what: Order) -> Iterator[Any]:
@@ -268,6 +288,11 @@ class DockerBackend:
             self.engine, container, log=log, timeout=timeout, stop=stop, on_line=line,
             most=MOST_RESULTS,
         )  # fmt: skip
+
+
+def _complain(log: Path, complaints: Iterable[str]) -> None:
+    with log.open("a", encoding="utf-8") as stream:
+        stream.writelines(f"[results] {complaint}\n" for complaint in complaints)
 
 
 def _took(end: End, what: Order, name: str) -> None:

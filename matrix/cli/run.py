@@ -105,7 +105,7 @@ def _print_cache(result: "RunResult") -> None:
             where = f"{entry.cell} {entry.execution} {entry.suite}"
             print(f"warning: {where}: {warning}; it went on without", file=sys.stderr)
         elif told:
-            pushed = f"pushed {told['pushed']}" if "pushed" in told else "nothing pushed"
+            pushed = f"pushed {told.get('pushed', 'nothing')}"
             note = f" ({told['note']})" if "note" in told else ""
             print(f"compile cache: {entry.cell}: {told['state']}{note}, {pushed}", file=sys.stderr)
 

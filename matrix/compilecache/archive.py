@@ -55,6 +55,12 @@ class Manifest:
         """Bytes of all files, unpacked."""
         return sum(size for size, _ in self.files.values())
 
+    @property
+    def code_size(self) -> int:
+        """The same without precompiled headers, which are far larger than all code."""
+        items = self.files.items()
+        return sum(size for name, (size, _) in items if not name.startswith(f"{HEADERS}/"))
+
 
 def describe(folder: Path, key: CacheKey, place: str) -> Manifest:
     """The manifest that a folder would have; locks, links and half-written files are left out."""

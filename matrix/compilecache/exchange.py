@@ -10,6 +10,12 @@ from matrix.compilecache.archive import CacheRefused, Manifest, describe, instal
 from matrix.compilecache.key import CacheKey, refusal
 from matrix.compilecache.remote import Remote
 
+GROWN = 1.1
+"""How much larger than what was pulled it must be to be pushed again.
+
+Suites that compile random programs leave some new code each time, which nobody will ever ask for.
+"""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pulled:
@@ -59,8 +65,10 @@ class Pushed:
     size: int
 
 
-def push(remote: Remote, key: CacheKey, place: str, folder: Path, known: str = "") -> Pushed:
-    """Bring a folder's compiled code to the remote, unless its content is the `known` one.
+def push(
+    remote: Remote, key: CacheKey, place: str, folder: Path, known: Manifest | None = None
+) -> Pushed:
+    """Bring a folder's compiled code to the remote, unless most of it is the `known` one there.
 
     Raises `CacheRefused` and `RemoteFailed`.
     """
@@ -69,7 +77,7 @@ def push(remote: Remote, key: CacheKey, place: str, folder: Path, known: str = "
     manifest = describe(folder, key, place)
     found = Pushed(
         content=manifest.content,
-        new=manifest.content != known,
+        new=known is None or manifest.code_size > GROWN * known.code_size,
         files=len(manifest.files),
         size=manifest.size,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from matrix.compilecache.archive import Manifest
 from matrix.compilecache.exchange import pull, push
 from matrix.compilecache.key import CacheKey, key_of, place_of
 from matrix.compilecache.remote import Remote
@@ -19,16 +20,15 @@ Result = TypeVar("Result")
 class Exchange:
     """What became of a suite's compiled code on a remote.
 
-    `state` is `pulled`, `miss`, `failed`, or `kept` where nothing was asked for: the folder was
-    not empty, or compiling is what is to be seen. `content` is what was pulled, `pushed` what was
-    pushed, as hashes; `seconds` is what both took.
+    `state` is `pulled`, `miss`, `failed`, `kept` where the folder was not empty, or `cold` where
+    it has to be. `pushed` is the hash of what was sent; `seconds` is what pull and push took.
     """
 
     key: CacheKey
     place: str
     folder: Path
     state: str = "kept"
-    content: str = ""
+    manifest: Manifest | None = None
     pushed: str = ""
     note: str = ""
     warning: str = ""
@@ -37,7 +37,8 @@ class Exchange:
     @property
     def told(self) -> dict[str, str]:
         """What a run records; empty values are left out."""
-        told = {"key": self.key.name, "state": self.state, "content": self.content,
+        content = self.manifest.content if self.manifest else ""
+        told = {"key": self.key.name, "state": self.state, "content": content,
                 "pushed": self.pushed, "note": self.note, "warning": self.warning,
                 "seconds": f"{self.seconds:.2f}"}  # fmt: skip
         return {name: value for name, value in told.items() if value}
@@ -57,7 +58,7 @@ class SharedCache:
         """Fill an empty folder from the remote, or say why it stays empty."""
         exchange = Exchange(key=key_of(probe, source), place=place_of(probe), folder=folder)
         if cold or any(folder.iterdir()):
-            return exchange
+            return replace(exchange, state="cold" if cold else "kept")
         clock = time.monotonic()
         late = threading.Event()
         pulled, problem = within(
@@ -72,23 +73,26 @@ class SharedCache:
             return replace(exchange, state="failed", warning=warning)
         if pulled.manifest is None:
             return replace(exchange, state="miss", note=pulled.note)
-        content = pulled.manifest.content
-        return replace(exchange, state="pulled", content=content, note=pulled.note)
+        return replace(exchange, state="pulled", manifest=pulled.manifest, note=pulled.note)
 
     def give(self, exchange: Exchange) -> Exchange:
-        """Push what a suite left in the folder, unless it is what was pulled."""
+        """Push what a suite left in the folder, unless the remote has most of it."""
         if not self.writable or not any(exchange.folder.iterdir()):
             return exchange
-        key, place, folder = exchange.key, exchange.place, exchange.folder
-        known, clock = exchange.content, time.monotonic()
-        pushed, problem = within(
-            self.deadline, lambda: push(self.remote, key, place, folder, known)
-        )
+        clock = time.monotonic()
+        pushed, problem = within(self.deadline, lambda: self._push(exchange))
         exchange = replace(exchange, seconds=exchange.seconds + time.monotonic() - clock)
         if pushed is None:
             told = f"the compile cache was not pushed: {problem}"
             return replace(exchange, warning="; ".join(filter(None, (exchange.warning, told))))
-        return replace(exchange, pushed=pushed.content if pushed.new else "unchanged")
+        return replace(exchange, pushed=pushed)
+
+    def _push(self, exchange: Exchange) -> str:
+        """The hash of what was sent, or why nothing had to be."""
+        if exchange.state == "kept" and self.remote.has(exchange.key.name):
+            return "nothing: it is there"
+        done = push(self.remote, exchange.key, exchange.place, exchange.folder, exchange.manifest)
+        return done.content if done.new else "nothing: hardly more than was pulled"
 
 
 def within(seconds: float, work: Callable[[], Result]) -> tuple[Result | None, str]:

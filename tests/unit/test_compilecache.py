@@ -75,11 +75,14 @@ def test_what_one_machine_pushed_another_one_pulls(remote, compiled, tmp_path):
     assert KEY.name.startswith("torch2.13.0_cu130-cuda13.0-sm_90-py3.11-")
 
 
-def test_an_unchanged_folder_is_not_sent_again(remote, compiled):
-    first = push(remote, KEY, PLACE, compiled)
-    assert not push(remote, KEY, PLACE, compiled, known=first.content).new
-    fill(compiled, {"triton/more": b"x"})
-    assert push(remote, KEY, PLACE, compiled, known=first.content).new
+def test_what_is_hardly_more_than_was_pulled_is_not_sent_again(remote, compiled):
+    fill(compiled, {"inductor/large": bytes(1000), "headers/h": bytes(10)})
+    known = describe(compiled, KEY, PLACE)
+    assert push(remote, KEY, PLACE, compiled).new
+    fill(compiled, {"triton/more": bytes(100), "headers/h": bytes(10_000)})
+    assert not push(remote, KEY, PLACE, compiled, known).new
+    fill(compiled, {"triton/more": bytes(200)})
+    assert push(remote, KEY, PLACE, compiled, known).new
 
 
 def test_what_is_half_written_locked_or_a_link_stays_at_home(compiled, tmp_path):
@@ -315,9 +318,12 @@ def test_a_run_pulls_into_an_empty_folder_and_pushes_what_is_new(remote, tmp_pat
     fill(first)
     pushed = shared(remote).give(miss).pushed
     hit = shared(remote).bring(second, PROBE, "s")
-    assert (hit.state, hit.content, tree(second)) == ("pulled", pushed, FILES)
-    assert shared(remote).give(hit).pushed == "unchanged"
-    assert shared(remote).bring(second, PROBE, "s").state == "kept"
+    assert (hit.state, hit.told["content"], tree(second)) == ("pulled", pushed, FILES)
+    assert shared(remote).give(hit).pushed == "nothing: hardly more than was pulled"
+    kept = shared(remote).bring(second, PROBE, "s")
+    assert (kept.state, shared(remote).give(kept).pushed) == ("kept", "nothing: it is there")
+    other = shared(remote).bring(second, PROBE, "t")
+    assert (other.state, len(shared(remote).give(other).pushed)) == ("kept", len(pushed))
     told = hit.told
     assert (told["key"], told["state"], told["content"]) == (hit.key.name, "pulled", pushed)
     assert "warning" not in told
@@ -327,7 +333,7 @@ def test_a_cold_run_pulls_nothing_and_a_reader_pushes_nothing(remote, compiled, 
     push(remote, key_of(PROBE, "s"), PLACE, compiled)
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert shared(remote).bring(empty, PROBE, "s", cold=True).state == "kept"
+    assert shared(remote).bring(empty, PROBE, "s", cold=True).state == "cold"
     assert not list(empty.iterdir())
     reader = shared(remote, writable=False)
     other = reader.bring(compiled, PROBE, "another")

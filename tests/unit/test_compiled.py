@@ -54,3 +54,9 @@ def test_environments_long_gone_lose_theirs(tmp_path):
 def test_others_keep_nothing(tmp_path, suite, backend):
     assert CompileCaches(root=tmp_path).folder(job(backend), Suite(name=suite), "one") is None
     assert not list(tmp_path.iterdir())
+
+
+def test_what_containers_compile_is_kept_where_it_is_shared(tmp_path):
+    caches = CompileCaches(root=tmp_path, containers=True)
+    assert caches.folder(job("docker"), FEATURE, "one").is_dir()
+    assert caches.folder(job("replay"), FEATURE, "one") is None

@@ -5,6 +5,7 @@ import json
 import tarfile
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 
@@ -92,10 +93,10 @@ def world(tmp_path, monkeypatch):
             context, world.engine, world.images, lambda _job, _gpus: access, settings
         )
 
-    def run(suite, **box):
+    def run(suite, compile_cache=None, **box):
         made = backend(**box)
         job = job_of(suite)
-        environment = made.provision(job, tmp_path, print)
+        environment = replace(made.provision(job, tmp_path, print), compile_cache=compile_cache)
         made.run_suite(job, job.suites[0], environment, world.out, print)
         return world.orders[-1]
 
@@ -132,6 +133,40 @@ def test_a_built_in_suite_is_in_the_image(world):
     assert spec["companions"] == ["torchao"]
     assert world.fetched == ["/results/out/outcomes.jsonl", "/results/out/suite.log"]
     assert world.calls[0]["timeout"] > 9.0, "the supervisor's own deadline comes first"
+
+
+def test_compiled_code_is_brought_in_and_what_is_new_comes_out(world, monkeypatch):
+    kept = world.tmp / "kept"
+    (kept / "inductor").mkdir(parents=True)
+    (kept / "inductor" / "old").write_text("mine")
+
+    def fetch(_engine, _container, path, folder, _caps):
+        world.fetched.append(path)
+        if path == "/results/compiled":
+            (folder / "compiled" / "inductor").mkdir(parents=True)
+            for name in ("old", "new"):
+                (folder / "compiled" / "inductor" / name).write_text("theirs")
+            return Extracted(files=(), complaints=("a link was refused",))
+        return Extracted(files=(), complaints=())
+
+    monkeypatch.setattr(docker, "fetch", fetch)
+    world.left = {}
+    (world.tmp / "0").mkdir()
+    order = world.run(Suite(name="feature"), compile_cache=kept)
+    found = members(order.files["/results"])
+    assert found["compiled/inductor/old"] == "mine"
+    assert json.loads(found["out/job.json"])["compile_cache"] == "/results/compiled"
+    assert {p.name: p.read_text() for p in kept.glob("*/*")} == {"old": "mine", "new": "theirs"}
+    assert "a link was refused" in (world.out / "supervise.log").read_text()
+    assert not list((world.tmp / "0").iterdir())
+
+
+def test_nothing_compiled_travels_where_nothing_is_kept(world):
+    order = world.run(Suite(name="feature"))
+    found = members(order.files["/results"])
+    assert "compile_cache" not in json.loads(found["out/job.json"])
+    assert "/results/compiled" not in world.fetched
+    assert not any("compiled" in name for name in found)
 
 
 def test_a_command_without_files_has_a_folder_to_run_in(world):
