@@ -1,0 +1,97 @@
+"""Which files lint reads, and what it says of each."""
+
+import ast
+import os
+import tokenize
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from matrix.lint.findings import Finding, kept
+from matrix.lint.flags import LAUNCHES, Target, removed
+from matrix.lint.kinds import Names, imports_of
+from matrix.lint.private import may_use_private, private
+from matrix.lint.versions import VERSIONS, compared
+
+MAX_BYTES = 8 << 20
+_SCRIPTS = frozenset(
+    {".sh", ".bash", ".yaml", ".yml", ".dockerfile", ".service", ".slurm", ".toml"}
+)
+_NAMES = ("Dockerfile", "Containerfile", "Makefile")
+_LEFT = frozenset({"node_modules", "__pycache__", "site-packages"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """All findings in order, how many files were read, and why others were not."""
+
+    findings: tuple[Finding, ...]
+    read: int
+    unread: tuple[str, ...]
+
+    def of(self, *levels: str) -> tuple[Finding, ...]:
+        """Findings of some levels."""
+        return tuple(finding for finding in self.findings if finding.level in levels)
+
+
+def lint(paths: Iterable[Path], targets: Iterable[Target]) -> Report:
+    """Read files, and all of folders; an engine without a target has none of its commands read."""
+    wanted = tuple(targets)
+    findings: list[Finding] = []
+    unread: list[str] = []
+    read = 0
+    for path in dict.fromkeys(file for place in paths for file in files_of(place)):
+        try:
+            findings += of_file(path, wanted)
+            read += 1
+        except (OSError, SyntaxError, ValueError, RecursionError) as error:
+            unread.append(f"{path}: {type(error).__name__}: {error}")
+    return Report(findings=tuple(sorted(findings)), read=read, unread=tuple(unread))
+
+
+def files_of(path: Path) -> Iterator[Path]:
+    """A file, or those of a folder that rules are about, hidden folders left out."""
+    if path.is_file():
+        yield path
+        return
+    for place, folders, names in os.walk(path):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in _LEFT)
+        if "pyvenv.cfg" in names:
+            folders.clear()
+            continue
+        for name in sorted(names):
+            file = Path(place, name)
+            if file.suffix == ".py" or file.suffix in _SCRIPTS or name.startswith(_NAMES):
+                yield file
+
+
+def of_file(path: Path, targets: tuple[Target, ...]) -> list[Finding]:
+    """What is found in one file; raises where it cannot be read or is no Python."""
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"larger than {MAX_BYTES >> 20} MiB")
+    found: list[Finding] = []
+    if path.suffix == ".py":
+        with tokenize.open(path) as stream:  # the encoding that the file declares
+            text = stream.read()
+        found += _of_python(text, path)
+    else:
+        text = path.read_text(encoding="utf-8")
+    for target in targets:
+        if path.suffix != ".py" and LAUNCHES[target.engine].search(text):
+            found += removed(text, path, target)
+    return list(kept(found, path, text))
+
+
+def _of_python(text: str, path: Path) -> Iterator[Finding]:
+    """Findings of a Python file; a rule that its text gives no reason for walks no tree."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of other people's backslashes
+        tree = ast.parse(text, str(path))
+    if "torch" not in text and "version" not in text:
+        return
+    names = Names(imports=imports_of(tree))
+    if VERSIONS.search(text):
+        yield from compared(tree, names, path)
+    if may_use_private(text, names):
+        yield from private(tree, names, path)

@@ -1,0 +1,259 @@
+"""Lint: mistakes are found where they are, with the versions they are wrong for, and no others."""
+
+import json
+
+import pytest
+
+from matrix.lint.files import lint
+from matrix.lint.flags import Target, flags, newest
+
+
+@pytest.fixture
+def found(tmp_path):
+    """Findings in one Python file, as (rule, level, line, column, message)."""
+
+    def call(code, name="code.py", release="0.5.23"):
+        path = tmp_path / name
+        path.write_text(code)
+        report = lint([path], [Target(engine="sglang", release=release)])
+        assert report.unread == ()
+        return [(f.rule, f.level, f.line, f.column, f.message) for f in report.findings]
+
+    return call
+
+
+TORCH = "import torch\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "level", "said"),
+    [
+        pytest.param(
+            "torch.version.cuda >= '12.3'", "warning",
+            '`torch.version.cuda` >= "12.3" compares text and would be wrong for 12.10; right for '
+            "every published one so far", id="cuda"
+        ),
+        pytest.param(
+            "torch.version.cuda < '9.2'", "error", "is wrong for 11.7, 11.8, 12.1", id="old-cuda"
+        ),
+        pytest.param("'12.3' <= torch.version.cuda", "warning", '>= "12.3"', id="other-way-round"),
+        pytest.param("'a' < torch.version.cuda < '12.3'", "warning", '< "12.3"', id="between"),
+        pytest.param(
+            "torch.__version__.split('+')[0] < '2.11.0'", "error",
+            "is wrong for 2.2.0+", id="release-of-torch"
+        ),
+        pytest.param("str(torch.__version__) < '2.9'", "error", "2.10.0+", id="str"),
+        pytest.param("f'{torch.__version__}' < '2.9'", "error", "2.10.0+", id="f-string"),
+        pytest.param("torch.version.__version__ < '2.9'", "error", "2.10.0+", id="plain-version"),
+        pytest.param("torch.__version__[:3] >= '2.9'", "error", "2.10.0+", id="slice"),
+        pytest.param("torch.__version__[:6] >= '2.10.0'", "error", "2.2.0+", id="long-slice"),
+        pytest.param(
+            "torch.__version__.split('.')[:2] >= ['2', '9']", "warning", "parts of", id="parts"
+        ),
+        pytest.param(
+            "tuple(torch.__version__.split('.')) >= ('2', '9')", "warning", "parts of", id="tuple"
+        ),
+        pytest.param("torch.__version__.split('.')[1] >= '9'", "error", "2.10.0+", id="minor"),
+        pytest.param("torch.__version__[0] < '2'", "note", "wrong for 10", id="major-far-away"),
+        pytest.param("a.version('x') < '0.9.1'", "warning", "`x.__version__`", id="metadata"),
+        pytest.param("np.__version__ >= '1.20'", "warning", "wrong for 1.9", id="another-package"),
+        pytest.param("np.__version__ > torch.version.cuda", "warning", "and so is", id="two-texts"),
+        pytest.param("(torch.version.cuda or '0') >= '12.3'", "warning", "12.10", id="or"),
+        pytest.param("tv >= '2.9'", "error", "2.10.0+", id="imported-text"),
+    ],
+)  # fmt: skip
+def test_versions_compared_as_text(found, code, level, said):
+    head = (
+        "import torch\nimport numpy as np\nimport importlib.metadata as a\n"
+        "from torch.version import __version__ as tv\n"
+    )
+    [(rule, got, line, _, message)] = found(f"{head}x = {code}\n")
+    assert (rule, got, line) == ("version-as-text", level, 5)
+    assert said in message
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "if torch.__version__ < '2.11.0': pass",
+        "if '2.11.0' > torch.__version__: pass",
+        "v = torch.__version__\nif v >= '2.4': pass",
+        "from torch import __version__ as v\nif v >= '2.4': pass",
+        "if torch.__version__ >= (2, 4): pass",
+        "from packaging.version import parse\nif parse(torch.__version__) < parse('2.4'): pass",
+        "from packaging import version\nif version.parse(torch.version.cuda) < '2': pass",
+        "if tuple(map(int, torch.__version__.split('.')[:2])) < (2, 4): pass",
+        "if int(torch.__version__.split('.')[0]) < 2: pass",
+        "if torch.version.cuda == '12.4': pass",
+        "if torch.version.cuda.startswith('12'): pass",
+        "if torch.version.hip is not None: pass",
+        "if 'dev' in torch.__version__: pass",
+        "if torch.version.cuda > 'abc': pass",
+        "def f(version): return version < '2.4'",
+        "v = torch.version.cuda\nv = int(v)\nif v < '9': pass",
+        "v = torch.version.cuda\ndef f(v): return v < '9.2'",
+        "for v in [torch.version.cuda]:\n    v < '9.2'",
+        "torch = other()\nx.version.cuda < '9.2'",
+        "self.__version__ < '2.4'",
+    ],
+)
+def test_other_comparisons_are_no_mistakes(found, code):
+    assert found(TORCH + code) == []
+
+
+def test_a_variable_is_followed_in_its_own_scope_and_the_ones_inside(found):
+    code = """import torch
+CUDA = torch.version.cuda
+def f():
+    short = torch.__version__.split("+")[0]
+    if short < "2.9":
+        return CUDA >= "12.3"
+    return short == "2.9"
+"""
+    assert [(rule, line, column) for rule, _, line, column, _ in found(code)] == [
+        ("version-as-text", 5, 8),
+        ("version-as-text", 6, 16),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [
+        ("torch.__version__ == '2.9.1'", 1),
+        ("torch.__version__ in ('2.9.0', '2.9.1')", 1),
+        ("torch.__version__ == '2.9.1+cu128'", 0),
+        ("torch.__version__ == '2.99.1'", 0),
+        ("torch.__version__.split('+')[0] == '2.9.1'", 0),
+    ],
+)
+def test_a_release_never_equals_a_wheel_with_a_label(found, code, count):
+    got = found(f"{TORCH}x = {code}\n")
+    assert [rule for rule, *_ in got] == ["version-label"] * count
+    assert all("+cu128: they are not equal" in message for *_, message in got)
+
+
+@pytest.mark.parametrize(
+    ("code", "names"),
+    [
+        ("torch._C._x()", ["torch._C"]),
+        ("import torch._inductor.config as c\nc.x = 1", ["torch._inductor"]),
+        ("from torch._dynamo import reset", ["torch._dynamo"]),
+        ("from torch import _C\n_C.x", ["torch._C"]),
+        ("torch._C.a\ntorch._C.b", ["torch._C"]),
+        ("import torch.nn as nn\nnn.functional._verify()", ["torch.nn.functional._verify"]),
+        ("try:\n    torch._C.a\nexcept AttributeError:\n    pass", []),
+        ("try:\n    torch._C.a\nexcept OSError:\n    pass", ["torch._C"]),
+        ("if hasattr(torch, '_C'):\n    torch._C.a", []),
+        ("if torch.__version__ >= '2.4':\n    torch._C.a", []),
+        ("if is_torch_2_6():\n    torch._C.a", []),
+        ("if debug:\n    torch._C.a", ["torch._C"]),
+        ("torch.__version__\nself._x\nother._y", []),
+        ("import torchvision\ntorchvision._x", []),
+    ],
+)
+def test_private_names_are_notes_where_nothing_guards_them(found, code, names):
+    got = found(TORCH + code)
+    assert {level for _, level, *_ in got} <= {"note"}
+    assert [message.split("`")[1] for *_, message in got] == names
+
+
+SHELL = """#!/bin/sh
+python3 -m sglang.launch_server --model-path m \\
+    --cuda-graph-max-bs 64 --tp-size 2 \\
+    --enable-torch-compile --torchao-config=int8wo && other --cuda-graph-max-bs 1
+# python -m sglang.launch_server --torchao-config x
+echo --torchao-config
+"""
+YAML = """services:
+  sglang:
+    command: >
+      python3 -m sglang.launch_server
+      --model-path m
+      --torchao-config int8wo
+    other: --torchao-config
+---
+args:
+  - python3
+  - -m
+  - sglang.launch_server
+  - --torchao-config
+  - "--cuda-graph-max-bs"
+other:
+  - --torchao-config
+"""
+
+
+def test_flags_that_the_target_release_no_longer_has(found):
+    got = found(SHELL, "run.sh")
+    assert [(rule, level, line, column) for rule, level, line, column, _ in got] == [
+        ("removed-flag", "error", 3, 5),
+        ("removed-flag", "error", 4, 28),
+    ]
+    assert got[0][4] == (
+        "sglang 0.5.23 has no `--cuda-graph-max-bs`: it was there from 0.4.0 to 0.5.18"
+    )
+    assert found(SHELL, "run.sh", release="0.5.17") == []
+    assert [line for _, _, line, *_ in found(YAML, "compose.yaml")] == [6, 13, 14]
+    docker = 'CMD ["sglang", "serve", "--torchao-config", "x"]\nCMD sglang serve --torchao-config x'
+    assert [line for _, _, line, *_ in found(docker, "Dockerfile.gpu")] == [1, 2]
+    commented = "sglang serve -h # --torchao-config\\\n --tp-size 2 # --torchao-config\n"
+    assert found(commented, "run.sh") == []
+
+
+def test_what_a_removed_flag_became(tmp_path):
+    (tmp_path / "run.sh").write_text(SHELL)
+    first, second = lint([tmp_path], [Target(engine="sglang", release="0.5.23")]).findings
+    assert first.fix == ("use one of `--cuda-graph-max-bs-decode`, `--cuda-graph-max-bs-prefill`")
+    assert second.fix.startswith("leave it out")
+
+
+def test_the_table_of_flags_is_read():
+    assert flags("sglang")["--torchao-config"] == ("0.4.0", "0.5.17")
+    assert (newest("sglang"), flags("vllm")) == ("0.5.23", {})
+
+
+def test_a_comment_with_a_reason_silences_its_rule_on_its_line(found):
+    line = "x = torch.version.cuda >= '12.3'"
+    assert found(f"{TORCH}{line}  # matrix: ignore[version-as-text] there is no 12.10\n") == []
+    [(rule, *_)] = found(f"{TORCH}{line}  # matrix: ignore[private-api] it is not that\n")
+    assert rule == "version-as-text"
+    rules = [rule for rule, *_ in found(f"{TORCH}{line}  # matrix: ignore[version-as-text]\n")]
+    assert rules == ["version-as-text", "ignore-reason"]
+
+
+def test_what_cannot_be_read_is_said_and_is_no_finding(tmp_path):
+    (tmp_path / "broken.py").write_text("import torch\ndef :")
+    (tmp_path / "latin.py").write_bytes(b"# torch \xff")
+    (tmp_path / "null.py").write_bytes(b"torch\0")
+    env = tmp_path / "env"
+    env.mkdir()
+    (env / "pyvenv.cfg").touch()
+    (env / "bad.py").write_text("def :")
+    report = lint([tmp_path], ())
+    assert (report.findings, report.read, len(report.unread)) == ((), 0, 3)
+
+
+def test_the_command(run_cli, tmp_path):
+    bad = tmp_path / "bad.py"
+    bad.write_text("import torch\nx = torch.version.cuda < '9.2'\ntorch._C.x\n")
+    done = run_cli("lint", tmp_path)
+    assert (done.code, done.out.count("\n")) == (1, 1)
+    assert done.out.startswith(f"{bad}:2:5: error version-as-text: ")
+    assert "1 error(s), 0 warning(s), 1 note(s) in 1 file(s), 0 not read" in done.err
+    told = json.loads(run_cli("lint", tmp_path, "--json").out)
+    assert [item["rule"] for item in told["findings"]] == ["version-as-text", "private-api"]
+    assert run_cli("lint", tmp_path, "--notes").out.count("\n") == 2
+    bad.write_text("import torch\ntorch._C.x\n")
+    assert run_cli("lint", tmp_path).code == 0, "a note is no mistake"
+
+
+def test_wrong_arguments_are_listed_together(run_cli, tmp_path):
+    done = run_cli("lint", tmp_path / "no", tmp_path / "nor")
+    assert (done.code, done.err.count("no such file or folder")) == (2, 2)
+    for target, said in (
+        ("vllm==1", "no flags are known of `vllm`"),
+        ("sglang==9", "the newest is"),
+        ("sglang==0.1", "too old"),
+    ):
+        done = run_cli("lint", tmp_path, "--target", target)
+        assert (done.code, said in done.err) == (2, True)
