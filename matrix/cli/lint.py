@@ -46,12 +46,15 @@ def lint_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
             "counts": counts,
             "files": report.read,
             "unread": report.unread,
+            "bounded": report.bounded,
         })  # fmt: skip
     for finding in () if arguments.json else report.findings if arguments.notes else bad:
         place = f"{finding.path}:{finding.line}:{finding.column}"
         print(f"{place}: {finding.level} {finding.rule}: {finding.message}; {finding.fix}")
     for problem in report.unread:
         print(f"not read: {problem}", file=sys.stderr)
+    for limit in report.bounded:
+        print(f"private names are not looked for: {limit} excludes new releases", file=sys.stderr)
     told = ", ".join(f"{counts[level]} {level}(s)" for level in ("error", "warning", "note"))
     print(f"{told} in {report.read} file(s), {len(report.unread)} not read", file=sys.stderr)
     return errors.NEW_WRONG if bad else errors.OK

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from matrix.lint.bounds import bound
 from matrix.lint.findings import Finding, kept
 from matrix.lint.flags import LAUNCHES, Target, removed
 from matrix.lint.kinds import Names, imports_of
@@ -24,11 +25,15 @@ _LEFT = frozenset({"node_modules", "__pycache__", "site-packages"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """All findings in order, how many files were read, and why others were not."""
+    """All findings in order, how many files were read, and why others were not.
+
+    `bounded` are the requirements for which private names were not looked for.
+    """
 
     findings: tuple[Finding, ...]
     read: int
     unread: tuple[str, ...]
+    bounded: tuple[str, ...] = ()
 
     def of(self, *levels: str) -> tuple[Finding, ...]:
         """Findings of some levels."""
@@ -40,14 +45,27 @@ def lint(paths: Iterable[Path], targets: Iterable[Target]) -> Report:
     wanted = tuple(targets)
     findings: list[Finding] = []
     unread: list[str] = []
-    read = 0
-    for path in dict.fromkeys(file for place in paths for file in files_of(place)):
-        try:
-            findings += of_file(path, wanted)
-            read += 1
-        except (OSError, SyntaxError, ValueError, RecursionError) as error:
-            unread.append(f"{path}: {type(error).__name__}: {error}")
-    return Report(findings=tuple(sorted(findings)), read=read, unread=tuple(unread))
+    bounded: list[str] = []
+    read: set[Path] = set()
+    for path in paths:
+        if limit := bound(path):
+            bounded.append(limit)
+        for file in files_of(path):
+            if file in read:
+                continue
+            try:
+                found = of_file(file, wanted)
+            except (OSError, SyntaxError, ValueError, RecursionError) as error:
+                unread.append(f"{file}: {type(error).__name__}: {error}")
+                continue
+            read.add(file)
+            findings += [f for f in found if not limit or f.rule != "private-api"]
+    return Report(
+        findings=tuple(sorted(findings)),
+        read=len(read),
+        unread=tuple(unread),
+        bounded=tuple(dict.fromkeys(bounded)),
+    )
 
 
 def files_of(path: Path) -> Iterator[Path]:

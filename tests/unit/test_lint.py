@@ -221,6 +221,29 @@ def test_a_comment_with_a_reason_silences_its_rule_on_its_line(found):
     assert rules == ["version-as-text", "ignore-reason"]
 
 
+@pytest.mark.parametrize(
+    ("requirement", "notes"),
+    [("torch==2.14.1", 0), ("torch>=2.4,<2.13", 0), ("torch>=2.4", 1), ("torch<4", 1),
+     ("torch==2.14.1; extra == 'x'", 1), ("torchvision==0.1", 1), ("torch ==", 1)],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["project", "wheel"])
+def test_a_project_that_excludes_new_releases_may_use_private_names(
+    tmp_path, requirement, notes, kind
+):
+    package = tmp_path / "src" / "p"
+    package.mkdir(parents=True)
+    (package / "code.py").write_text(f"{TORCH}torch._C.x\n")
+    if kind == "project":
+        text = f'[project]\ndependencies = ["{requirement}"]'
+        (tmp_path / "pyproject.toml").write_text(text)
+    else:
+        (package / "p-1.dist-info").mkdir()
+        (package / "p-1.dist-info" / "METADATA").write_text(f"Requires-Dist: {requirement}\n")
+    report = lint([package], ())
+    assert (len(report.findings), len(report.bounded)) == (notes, 1 - notes)
+    assert all("torch" in limit for limit in report.bounded)
+
+
 def test_what_cannot_be_read_is_said_and_is_no_finding(tmp_path):
     (tmp_path / "broken.py").write_text("import torch\ndef :")
     (tmp_path / "latin.py").write_bytes(b"# torch \xff")
