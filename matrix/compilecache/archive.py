@@ -111,7 +111,10 @@ def install(folder: Path, manifest: Manifest, target: Path, place: str) -> int:
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{secrets.token_hex(4)}.part")  # no process may see half a file
-        shutil.copyfile(folder / name, part)
+        try:
+            part.hardlink_to(folder / name)  # what was unpacked is gone afterwards
+        except OSError:  # it lies on another disk
+            shutil.copyfile(folder / name, part)
         part.replace(path)
         new += 1
     return new

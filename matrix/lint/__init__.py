@@ -6,7 +6,7 @@
 | `version-label` | `torch.__version__ == "2.9.1"`: a wheel says `2.9.1+cu128`, which is not equal |
 | `removed-flag` | a flag of a launch command that the engine's target release no longer has |
 | `private-api` | a note: a name of torch that begins with `_`, without a guard or an upper bound |
-| `ignore-reason` | a `# matrix: ignore[rule]` that gives no reason |
+| `ignore` | a `# matrix: ignore[rule]` that names no rule, or gives no reason |
 
 `torch.__version__ < "2.11.0"` is no mistake: since 1.10 it is a `TorchVersion`, which compares with
 text by version (torch/torch_version.py). `torch.version.cuda` and `torch.__version__.split("+")[0]`

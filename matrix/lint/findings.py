@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from matrix.schema import hint
+
 Level = Literal["error", "warning", "note"]
-RULES = ("version-as-text", "version-label", "removed-flag", "private-api", "ignore-reason")
+RULES = ("version-as-text", "version-label", "removed-flag", "private-api", "ignore")
 _IGNORE = re.compile(r"#\s*matrix:\s*ignore\[([a-z, -]*)\][ \t]*(.*)")
 
 
@@ -25,21 +27,30 @@ class Finding:
 
 
 def kept(findings: Iterable[Finding], path: Path, text: str) -> Iterator[Finding]:
-    """Findings of a file that no comment on their line silences, and comments without a reason."""
+    """Findings of a file that no comment on their line silences, and comments that silence none."""
     ignored: dict[int, set[str]] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if (found := _IGNORE.search(line)) is None:
             continue
-        if found[2].strip():
-            ignored[number] = {rule.strip() for rule in found[1].split(",")}
-        else:
-            yield Finding(
-                path=path,
-                line=number,
-                column=found.start() + 1,
-                rule="ignore-reason",
-                level="warning",
-                message=f"`{found[0].strip()}` gives no reason, so that it silences nothing",
-                fix="say after it why the finding is wrong or accepted",
-            )
+        rules = {rule.strip() for rule in found[1].split(",")}
+        problem = _mistake(rules, found[2].strip())
+        if not problem:
+            ignored[number] = rules
+            continue
+        yield Finding(
+            path=path,
+            line=number,
+            column=found.start() + 1,
+            rule="ignore",
+            level="warning",
+            message=f"`{found[0].strip()}` silences nothing: {problem}",
+            fix="write `# matrix: ignore[rule] why`",
+        )
     yield from (f for f in findings if f.rule not in ignored.get(f.line, ()))
+
+
+def _mistake(rules: set[str], reason: str) -> str:
+    """What is wrong with a comment, or ""."""
+    if unknown := sorted(rules - set(RULES)):
+        return f"no rule `{unknown[0]}`; {hint(unknown[0], list(RULES))}"
+    return "" if reason else "it gives no reason"

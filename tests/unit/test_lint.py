@@ -217,8 +217,12 @@ def test_a_comment_with_a_reason_silences_its_rule_on_its_line(found):
     assert found(f"{TORCH}{line}  # matrix: ignore[version-as-text] there is no 12.10\n") == []
     [(rule, *_)] = found(f"{TORCH}{line}  # matrix: ignore[private-api] it is not that\n")
     assert rule == "version-as-text"
-    rules = [rule for rule, *_ in found(f"{TORCH}{line}  # matrix: ignore[version-as-text]\n")]
-    assert rules == ["version-as-text", "ignore-reason"]
+    for comment, said in (
+        ("ignore[version-as-text]", "it gives no reason"),
+        ("ignore[version-as-txt] because", "did you mean `version-as-text`?"),
+    ):
+        first, second = found(f"{TORCH}{line}  # matrix: {comment}\n")
+        assert (first[0], second[0], said in second[4]) == ("version-as-text", "ignore", True)
 
 
 @pytest.mark.parametrize(
