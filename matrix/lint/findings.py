@@ -1,6 +1,8 @@
 """What lint says, and the comments that silence it."""
 
+import io
 import re
+import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,8 @@ from matrix.schema import hint
 
 Level = Literal["error", "warning", "note"]
 RULES = ("version-as-text", "version-label", "removed-flag", "private-api", "ignore")
-_IGNORE = re.compile(r"#\s*matrix:\s*ignore\[([a-z, -]*)\][ \t]*(.*)")
+_WORD = "matrix: ignore["
+_IGNORE = re.compile(r"# *matrix: ignore\[([a-z, -]*)\][ \t]*(.*)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -29,8 +32,8 @@ class Finding:
 def kept(findings: Iterable[Finding], path: Path, text: str) -> Iterator[Finding]:
     """Findings of a file that no comment on their line silences, and comments that silence none."""
     ignored: dict[int, set[str]] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if (found := _IGNORE.search(line)) is None:
+    for number, column, comment in _comments(text, path) if _WORD in text else ():
+        if (found := _IGNORE.search(comment)) is None:
             continue
         rules = {rule.strip() for rule in found[1].split(",")}
         problem = _mistake(rules, found[2].strip())
@@ -40,13 +43,26 @@ def kept(findings: Iterable[Finding], path: Path, text: str) -> Iterator[Finding
         yield Finding(
             path=path,
             line=number,
-            column=found.start() + 1,
+            column=column + found.start() + 1,
             rule="ignore",
             level="warning",
             message=f"`{found[0].strip()}` silences nothing: {problem}",
             fix="write `# matrix: ignore[rule] why`",
         )
     yield from (f for f in findings if f.rule not in ignored.get(f.line, ()))
+
+
+def _comments(text: str, path: Path) -> Iterator[tuple[int, int, str]]:
+    """Lines, columns and texts of comments: in Python a string is none, elsewhere any line may be.
+
+    Lines count from 1, columns from 0.
+    """
+    if path.suffix != ".py":
+        yield from ((number, 0, line) for number, line in enumerate(text.splitlines(), 1))
+        return
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield (*token.start, token.string)
 
 
 def _mistake(rules: set[str], reason: str) -> str:

@@ -330,3 +330,23 @@ def test_nothing_is_shared_of_suites_that_keep_no_cache(site, tmp_path):
     [entry] = carry_out(job_of("throughput"), here)
     assert entry.cache == {}
     assert not (tmp_path / "remote").exists()
+
+
+def test_a_damaged_archive_is_a_warning_and_the_suite_begins_cold(site, tmp_path):
+    def on(machine):
+        remote = SharedCache(remote=Remote(url=str(tmp_path / "remote")))
+        bundle = Store(tmp_path / "results" / machine).create({})
+        caches = CompileCaches(root=tmp_path / machine)
+        here = replace(site(Compiling()), caches=caches, shared=remote, bundle=bundle)
+        [entry] = carry_out(job_of("feature"), here)
+        [row] = Store(tmp_path / "results" / machine).rows([entry])
+        return entry, row.compile_cache
+
+    on("one")
+    [archive] = (tmp_path / "remote").iterdir()
+    data = archive.read_bytes()
+    archive.write_bytes(data[: len(data) // 2])
+    entry, began = on("two")
+    assert (entry.counts, began, entry.cache["state"]) == ({"pass": 1}, "cold", "failed")
+    assert entry.cache["warning"].startswith("the compile cache was not pulled: ")
+    assert on("three")[1] == "pulled", "a whole one took its place"

@@ -217,6 +217,11 @@ def test_a_comment_with_a_reason_silences_its_rule_on_its_line(found):
     assert found(f"{TORCH}{line}  # matrix: ignore[version-as-text] there is no 12.10\n") == []
     [(rule, *_)] = found(f"{TORCH}{line}  # matrix: ignore[private-api] it is not that\n")
     assert rule == "version-as-text"
+    text = "x = 1  # noqa: F841  # matrix: ignore[version-as-text] both\n"
+    assert found(TORCH + text.replace("1", "torch.version.cuda >= '12.3'", 1)) == []
+    assert found('"""As # matrix: ignore[rule] says."""\n') == []
+    launch = "sglang serve --torchao-config x  # matrix: ignore[removed-flag] an old image\n"
+    assert found(launch, "run.sh") == []
     for comment, said in (
         ("ignore[version-as-text]", "it gives no reason"),
         ("ignore[version-as-txt] because", "did you mean `version-as-text`?"),
