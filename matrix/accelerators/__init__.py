@@ -9,11 +9,13 @@ from matrix.accelerators import cpu, cuda, rocm
 from matrix.accelerators.devices import (
     GPU_ACCESS,
     AccessSettings,
+    Coverage,
     DeviceAccess,
     EngineFacts,
     Gpu,
     HostDevices,
     Mount,
+    Obstacle,
 )
 
 __all__ = [
@@ -22,12 +24,14 @@ __all__ = [
     "Accelerator",
     "AcceleratorName",
     "AccessSettings",
+    "Coverage",
     "DeviceAccess",
     "EngineFacts",
     "Gpu",
     "HostDevices",
     "LocalDevices",
     "Mount",
+    "Obstacle",
     "accelerator_of",
     "hidden_except",
 ]
@@ -83,6 +87,18 @@ class Accelerator(Protocol):
 
     def driver_gate(self, variant: str, driver: str | None, /) -> str:
         """Why `variant` cannot run on `driver` (a gated statement with its source), or ""."""
+
+    def driver(self) -> str | None:
+        """The kernel driver's version, also where it shows no device; None where unknown."""
+
+    def obstacle(self) -> Obstacle | None:
+        """What keeps this user from devices that the machine has; None where nothing is known."""
+
+    def since(self, arch: str, /) -> str:
+        """The first toolkit version that compiles for an architecture, or "" where unknown."""
+
+    def covers(self, archs: tuple[str, ...], arch: str, /) -> Coverage:
+        """What a build with code for `archs` has for a GPU of the architecture `arch`."""
 
 
 ACCELERATORS: Mapping[AcceleratorName, Accelerator] = {"cpu": cpu, "cuda": cuda, "rocm": rocm}

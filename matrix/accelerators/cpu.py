@@ -7,10 +7,12 @@ from typing import Literal
 
 from matrix.accelerators.devices import (
     AccessSettings,
+    Coverage,
     DeviceAccess,
     EngineFacts,
     Gpu,
     HostDevices,
+    Obstacle,
 )
 
 NAME: Literal["cpu"] = "cpu"
@@ -81,3 +83,23 @@ def reserved(_gpus: int) -> dict[str, object]:
 def explain_refusal(_text: str) -> str | None:
     """Nothing is asked for, so nothing is refused."""
     return None
+
+
+def driver() -> str | None:
+    """A CPU has no driver."""
+    return None
+
+
+def obstacle() -> Obstacle | None:
+    """Nothing stands between a process and its CPU."""
+    return None
+
+
+def since(_arch: str) -> str:
+    """There is no toolkit."""
+    return ""
+
+
+def covers(_archs: tuple[str, ...], _arch: str) -> Coverage:
+    """CPU builds choose their code at run time."""
+    return "code"

@@ -1,5 +1,6 @@
 """NVIDIA: `cuXYZ` variants, driver floors, the GPUs of a machine, and containers' way to them."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,17 +10,20 @@ from matrix import facts
 from matrix.accelerators.devices import (
     UNNAMED,
     AccessSettings,
+    Coverage,
     DeviceAccess,
     EngineFacts,
     Gpu,
     GpuAccess,
     HostDevices,
+    Obstacle,
     Refusal,
     cdi_access,
     cdi_gpus,
     chosen,
     explain,
     numa_node,
+    on_the_bus,
 )
 
 NAME: Literal["cuda"] = "cuda"
@@ -30,6 +34,21 @@ _PROC = Path("/proc/driver/nvidia")
 # any of these is there where a driver is; the last one is Windows' (WSL)
 _DRIVER = (_PROC / "version", Path("/dev/nvidiactl"), Path("/dev/dxg"))
 _NODE = re.compile(r"/dev/nvidia(\d+)")
+_ARCH = re.compile(r"(sm|compute)_(\d+)(\d)([af]?)")
+_WSL = Path("/dev/dxg")
+_LIBCUDA = (Path("/usr/lib/x86_64-linux-gnu/libcuda.so.1"), Path("/usr/lib64/libcuda.so.1"))
+_SHADOWS = "is a Linux driver's and hides the one of WSL, where the driver is Windows'"
+_PURGE = "sudo apt-get purge 'libnvidia-compute-*'"
+_SINCE = {
+    "sm_80": "11.0", "sm_86": "11.1", "sm_87": "11.4", "sm_89": "11.8", "sm_90": "11.8",
+    "sm_100": "12.8", "sm_101": "12.8", "sm_120": "12.8", "sm_103": "12.9", "sm_121": "12.9",
+    "sm_110": "13.0",
+}  # fmt: skip
+_NO_DRIVER = (
+    "no driver is loaded: install one, or, in a container, start it with `--gpus all` "
+    "(NVIDIA container toolkit) or CDI"
+)
+_NO_NODE = "start the container with `--gpus all` (NVIDIA container toolkit) or CDI"
 _CONTROL = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools")
 _CAPABILITIES = {"NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
 _TOOLKIT = "install the NVIDIA container toolkit there and run `nvidia-ctk runtime configure`"
@@ -170,12 +189,70 @@ def by_proc(proc: Path = _PROC) -> HostDevices | None:
                 numa=numa_node(bus),
             )
         )
+    return _host(driver(proc), gpus)
+
+
+def driver(proc: Path = _PROC) -> str | None:
+    """The kernel module's version, by its own file: it needs no toolkit and no `nvidia-smi`."""
     try:
         text = (proc / "version").read_text(encoding="utf-8")
     except OSError:
-        text = ""
+        return None
     match = re.search(r"Kernel Module[^\n]*?\s(\d+\.\d+(?:\.\d+)?)\s", text)
-    return _host(match[1] if match else None, gpus)
+    return match[1] if match else None
+
+
+def obstacle() -> Obstacle | None:
+    """What keeps this user from the GPUs: no driver, no nodes, no rights, a driver half updated."""
+    if _WSL.exists():
+        found = [path for path in _LIBCUDA if path.exists() and "wsl" not in str(path.resolve())]
+        return Obstacle(f"{found[0]} {_SHADOWS}", _PURGE) if found else None
+    control = _DRIVER[1]
+    if not _DRIVER[0].exists():
+        bus = on_the_bus("0x10de")
+        return Obstacle(f"{bus[0]} on the PCI bus is NVIDIA's, and {_NO_DRIVER}") if bus else None
+    if not control.exists():
+        return Obstacle(f"a driver is loaded, and {control} is not here: {_NO_NODE}")
+    if not os.access(control, os.R_OK | os.W_OK):
+        return Obstacle(f"this user may not open {control}", f"sudo chmod 666 {control}")
+    return _half_updated()
+
+
+def _half_updated() -> Obstacle | None:
+    import pynvml  # noqa: PLC0415  as in `by_nvml`
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        if getattr(error, "value", 0) == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
+            return Obstacle("the driver was updated, and its old kernel module still runs",
+                            "sudo reboot")  # fmt: skip
+        return None  # slim containers lack the library, which torch does not need
+    pynvml.nvmlShutdown()
+    return None
+
+
+def since(arch: str) -> str:
+    """The first CUDA whose compiler knows an architecture (release notes of the toolkits)."""
+    return _SINCE.get(arch, "")
+
+
+def covers(archs: tuple[str, ...], arch: str) -> Coverage:
+    """Code runs on later minor versions of its major version, PTX is compiled for all later GPUs.
+
+    An `a` behind a number is of that GPU alone, an `f` of its family
+    (https://docs.nvidia.com/cuda/cuda-c-programming-guide/#compute-capability).
+    """
+    if not (device := _ARCH.fullmatch(arch)):
+        return "none"
+    here = int(device[2]), int(device[3])
+    for match in filter(None, map(_ARCH.fullmatch, archs)):
+        there = int(match[2]), int(match[3])
+        exact = match[4] == "a"
+        if match[1] == "sm" and (there == here if exact else there[0] == here[0] and there <= here):
+            return "code"
+    ptx = (m for m in map(_ARCH.fullmatch, archs) if m and m[1] == "compute" and not m[4])
+    return "ptx" if any((int(m[2]), int(m[3])) <= here for m in ptx) else "none"
 
 
 def _host(driver: str | None, gpus: list[Gpu]) -> HostDevices | None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -9,6 +10,8 @@ from typing import Any, Literal, NamedTuple, Self
 UNNAMED = {"cuda": "NVIDIA GPU", "rocm": "AMD GPU"}
 """Names of GPUs whose model nobody tells."""
 GpuAccess = Literal["toolkit", "cdi", "device-nodes"]
+Coverage = Literal["code", "ptx", "none"]
+"""What a build has for a GPU: code for it, PTX that its driver can compile, or neither."""
 GPU_ACCESS: tuple[GpuAccess, ...] = ("toolkit", "cdi", "device-nodes")
 
 
@@ -43,6 +46,13 @@ class HostDevices:
     driver: str | None
     names: tuple[str, ...]
     gpus: tuple[Gpu, ...] = ()
+
+
+class Obstacle(NamedTuple):
+    """What keeps a user from a machine's devices, and one command that helps, or ""."""
+
+    why: str
+    fix: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,3 +176,19 @@ def explain(refusals: tuple[Refusal, ...], text: str) -> str | None:
         if match := re.search(pattern, text, re.DOTALL):
             return sentence.format(**match.groupdict())
     return None
+
+
+def on_the_bus(vendor: str, pci: Path = Path("/sys/bus/pci/devices")) -> tuple[str, ...]:
+    """PCI addresses of a vendor's display and accelerator devices, with a driver or without.
+
+    `vendor` is its PCI number, such as `0x10de`.
+    """
+    found = []
+    for path in sorted(pci.glob("*")):
+        with suppress(OSError):
+            kind = (path / "class").read_text(encoding="ascii").strip()
+            same = (path / "vendor").read_text(encoding="ascii").strip() == vendor
+            # 03: display, 12: processing accelerator
+            if same and kind.startswith(("0x03", "0x12")):
+                found.append(path.name)
+    return tuple(found)

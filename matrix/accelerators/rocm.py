@@ -1,5 +1,6 @@
 """AMD: `rocmX.Y` variants, the GPUs of a machine, and containers' way to them."""
 
+import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,17 +11,20 @@ from typing import Literal
 from matrix.accelerators.devices import (
     UNNAMED,
     AccessSettings,
+    Coverage,
     DeviceAccess,
     EngineFacts,
     Gpu,
     GpuAccess,
     HostDevices,
+    Obstacle,
     Refusal,
     cdi_access,
     cdi_gpus,
     chosen,
     explain,
     numa_node,
+    on_the_bus,
 )
 
 NAME: Literal["rocm"] = "rocm"
@@ -33,6 +37,17 @@ _DRM = Path("/sys/class/drm")
 _MODULE = Path("/sys/module/amdgpu/version")
 _NODE = re.compile(r"/dev/dri/renderD(\d+)")
 _KFD = "/dev/kfd"
+_NO_NODE = (
+    "/dev/kfd is not here: no amdgpu driver is loaded, or the container was started without "
+    "`--device /dev/kfd --device /dev/dri`"
+)
+_GENERIC = {
+    "gfx9-generic": ("gfx900", "gfx902", "gfx904", "gfx906", "gfx909", "gfx90c"),
+    "gfx9-4-generic": ("gfx942", "gfx950"),
+    "gfx10-3-generic": tuple(f"gfx103{n}" for n in range(7)),
+    "gfx11-generic": tuple(f"gfx11{n}" for n in ("00", "01", "02", "03", "50", "51", "52", "53")),
+    "gfx12-generic": ("gfx1200", "gfx1201"),
+}
 
 # the texts are those of engines 20.10 to 28
 _REFUSALS: tuple[Refusal, ...] = (
@@ -103,8 +118,7 @@ def detect(nodes: Path = _NODES, drm: Path = _DRM) -> HostDevices | None:
             found.append(_gpu(len(found), known, drm))
     if not found:
         return None
-    driver = _read(_MODULE) or None
-    return HostDevices(driver=driver, names=tuple(g.name for g in found), gpus=tuple(found))
+    return HostDevices(driver=driver(), names=tuple(g.name for g in found), gpus=tuple(found))
 
 
 def _gpu(index: int, known: Mapping[str, int], drm: Path) -> Gpu:
@@ -132,6 +146,38 @@ def _read(path: Path) -> str:
     with suppress(OSError):
         return path.read_text(encoding="utf-8").strip()
     return ""
+
+
+def driver() -> str | None:
+    """The version of AMD's own amdgpu module; the kernel's has none."""
+    return _read(_MODULE) or None
+
+
+def obstacle(kfd: Path = Path(_KFD)) -> Obstacle | None:
+    """What keeps this user from the GPUs: no driver, or the node belongs to others."""
+    if not kfd.exists():
+        bus = on_the_bus("0x1002") if not _NODES.exists() else ()
+        return Obstacle(f"{bus[0]} on the PCI bus is AMD's, and {_NO_NODE}") if bus else None
+    if os.access(kfd, os.R_OK | os.W_OK):
+        return None
+    why = f"this user may not open {kfd}, which belongs to group {kfd.stat().st_gid}"
+    return Obstacle(why, "sudo usermod -aG render,video $USER  # then log in again")
+
+
+def since(_arch: str) -> str:
+    """Which ROCm knows which GPU is in its build's list; no toolkit is asked."""
+    return ""
+
+
+def covers(archs: tuple[str, ...], arch: str) -> Coverage:
+    """Code runs on its own architecture, or on all of a generic one's; there is no PTX.
+
+    https://llvm.org/docs/AMDGPUUsage.html#amdgpu-generic-processor-table
+    """
+    names = {name.partition(":")[0] for name in archs}
+    generic = {name: members for name, members in _GENERIC.items() if name in names}
+    covered = arch in names or any(arch in members for members in generic.values())
+    return "code" if covered else "none"
 
 
 def driver_gate(_variant: str, _driver: str | None) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from matrix import errors
 from matrix.cli.base import base_command
 from matrix.cli.cache import remote_option
+from matrix.cli.check import add_check
 from matrix.cli.compare import number_commands, run_options
 from matrix.cli.features import features_command
 from matrix.cli.guide import add_guide
@@ -131,6 +132,7 @@ def build_parser() -> argparse.ArgumentParser:
     for quick in QUICK.values():
         quick(add)
     add_guide(add)
+    add_check(add)
     number_commands(add, chosen)
     sub = add("render", render_command, [chosen], "print or write Dockerfiles or Compose files")
     sub.add_argument("--out", type=Path, help="write <cell id>.<kind> files to this folder")

@@ -10,7 +10,7 @@ import functools
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -54,6 +54,15 @@ class Build:
     wheel_bytes: int | None
     source: str
     notes: str
+    arch_list: tuple[str, ...] = ()
+    """`sm_90`, `gfx942`; empty where unconfirmed."""
+    triton: str = ""
+    cudnn: str = ""
+    nccl: str = ""
+    glibc: str = ""
+    """Oldest C library that the wheels' tag admits; "" where the tag does not say."""
+    torchvision: str = ""
+    torchaudio: str = ""
 
     @property
     def published(self) -> bool:
@@ -100,6 +109,9 @@ class Pin:
     exact: bool
     source: str
     status: str
+    requires: tuple[str, ...] = ()
+    """What it requires beside torch, as far as that was collected."""
+    glibc: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +135,23 @@ def table(name: str) -> Iterator[dict[str, str]]:
         header = next(lines)
         for line in lines:  # a tenth of the time of a DictReader
             yield dict(zip(header, line, strict=True))
+
+
+def _confirmed(text: str) -> str:
+    return "" if "unconfirmed" in text else text
+
+
+def _archs(text: str) -> tuple[str, ...]:
+    """`7.5;8.0` is how NVIDIA's are written, `gfx942` how AMD's are."""
+    parts = [part for part in _confirmed(text).split(";") if part]
+    return tuple(p if p.startswith("gfx") else f"sm_{p.replace('.', '')}" for p in parts)
+
+
+def glibc_of(tag: str) -> str:
+    """The oldest glibc that a wheel's platform tag admits (PEP 600), or ""."""
+    old = {"manylinux1": "2.5", "manylinux2010": "2.12", "manylinux2014": "2.17"}
+    found = re.search(r"manylinux_(\d+)_(\d+)", tag)
+    return f"{found[1]}.{found[2]}" if found else next((v for k, v in old.items() if k in tag), "")
 
 
 def _status(row: dict[str, str]) -> Status:
@@ -149,6 +178,13 @@ def builds() -> dict[str, dict[str, Build]]:
             wheel_bytes=int(row["wheel_bytes"]) if row["wheel_bytes"].isdigit() else None,
             source=row["source"],
             notes=row["notes"],
+            arch_list=_archs(row["arch_list"]),
+            triton=_confirmed(row["triton"]),
+            cudnn=_confirmed(row["cudnn"]),
+            nccl=_confirmed(row["nccl"]),
+            glibc=glibc_of(row["platform_tag"]),
+            torchvision=_confirmed(row["torchvision"]),
+            torchaudio=_confirmed(row["torchaudio"]),
         )
         found.setdefault(build.torch, {})[build.variant] = build
     return {
@@ -202,9 +238,11 @@ def pins() -> dict[tuple[str, str], Pin]:
             exact=row["torch_kind"] == "exact",
             source=row["source"],
             status=row["status"],
+            requires=tuple(row["other"].split()) if row["status"] == "observed" else (),
+            glibc=row["glibc"],
         )
         for row in table("companions.csv")
-        if "(doc)" not in row["package"]
+        if "(doc)" not in row["package"] and row["version"][:1].isdigit()
     }
 
 
@@ -216,20 +254,68 @@ def torchao_pairs() -> dict[tuple[str, str], Pair]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DriverFloor:
-    """The oldest driver on which a variant runs (minor-version compatibility)."""
+    """The oldest driver on which a variant runs (minor-version compatibility).
+
+    `own` is the driver that its toolkit came with: PTX needs that one; "" where unconfirmed.
+    """
 
     variant: str
     floor: str
     source: str
+    own: str = ""
 
 
 @functools.cache
 def driver_floors() -> dict[str, DriverFloor]:
     """NVIDIA driver floors keyed by variant; variants with an unconfirmed floor keep its series."""
     floors: dict[str, DriverFloor] = {}
+    own: dict[str, str] = {}
     for row in table("drivers.csv"):
         numbers = re.match(r"\d+(\.\d+)*", row["min_driver_minor_compat"])
         if row["vendor"] == "nvidia" and row["variant_or_userspace"] and numbers:
             variant = row["variant_or_userspace"]
-            floors[variant] = DriverFloor(variant=variant, floor=numbers[0], source=row["source"])
+            if re.fullmatch(r"[\d.]+", row["driver_linux"]):
+                own.setdefault(variant, row["driver_linux"])  # the first is of the oldest update
+            floors[variant] = DriverFloor(
+                variant=variant,
+                floor=numbers[0],
+                source=row["source"],
+                own=own.get(variant, ""),
+            )
     return floors
+
+
+def driver_floor(variant: str) -> DriverFloor | None:
+    """The floor of a CUDA variant; that of its CUDA major version where it has no row of its own.
+
+    Within a major version every toolkit runs on the same drivers (NVIDIA CUDA Compatibility).
+    """
+    floors = driver_floors()
+    if variant in floors or not re.fullmatch(r"cu\d{3}", variant):
+        return floors.get(variant)
+    major = variant[:-1]
+    return next((replace(f, own="") for v, f in floors.items() if v.startswith(major)), None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownBad:
+    """A combination that installs and is wrong, slow or broken (`known_bad.toml`, one table).
+
+    `packages` maps names, or patterns of names, to specifiers; all conditions must hold.
+    """
+
+    id: str
+    why: str
+    fix: str
+    source: str
+    packages: dict[str, str] = field(default_factory=dict)
+    rocm: str = ""
+    arch: str = ""
+    minor: bool = False
+
+
+@functools.cache
+def known_bad() -> tuple[KnownBad, ...]:
+    """All combinations that are known to be bad."""
+    data = tomllib.loads((files(__package__) / "known_bad.toml").read_text(encoding="utf-8"))
+    return tuple(KnownBad(**bad) for bad in data["bad"])
