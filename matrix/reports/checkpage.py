@@ -15,8 +15,6 @@ from matrix.check.machine import Machine
 from matrix.check.nearest import Near, Nearest
 from matrix.check.sharing import Sharing
 from matrix.reports.marks import mark, tally
-from matrix.reports.terminal.grid import hang
-from matrix.reports.terminal.parts import heading
 from matrix.reports.text import clean
 
 SCHEMA = 1
@@ -79,7 +77,7 @@ def render(page: Page, *, width: int, color: bool) -> str:
         _environ={},
     )
     for name, text in _head(page.machine):
-        hang(console, Text.assemble((f"{name:<8}", "dim"), clean(text, 200)), indent=0)
+        _hang(console, Text.assemble((f"{name:<8}", "dim"), clean(text, 200)), indent=0)
     console.print()
     console.print(_sentence(page))
     for finding in page.of("wrong", "minor"):
@@ -91,16 +89,29 @@ def render(page: Page, *, width: int, color: bool) -> str:
             texts = [f"{f.id} ({clean(f.said.evidence, 80)})" if kind == "unknown" else f.id
                      for f in found]  # fmt: skip
             line = Text.assemble((f"{symbol} {word}: ", style), ", ".join(dict.fromkeys(texts)))
-            hang(console, line, indent=0)
+            _hang(console, line, indent=0)
     _draw_annotations(console, page)
     _draw_nearest(console, page)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
+# those of the terminal report come with pandas, half a second that a check does not have
+def _hang(console: Console, text: Text, indent: int) -> None:
+    """Print a paragraph whose first line stands out to the left."""
+    for number, line in enumerate(text.wrap(console, console.width - indent - 2)):
+        console.print(Padding(line, (0, 0, 0, indent + 2 if number else indent)))
+
+
+def _heading(console: Console, text: str, note: str) -> None:
+    console.print()
+    console.print(Text.assemble((text, "bold"), (f"  {note}", "dim")))
+
+
 def _head(machine: Machine) -> Iterator[tuple[str, str]]:
     """What was looked at, in a few lines."""
     parts = [f"Python {machine.python}" if machine.python else "", machine.executable]
-    yield machine.name.partition("\n")[0], ", ".join(filter(None, [machine.os, *_system(machine)]))
+    system = [machine.name, machine.os, *_system(machine)]
+    yield "machine", ", ".join(filter(None, system))
     if any(parts):
         yield "python", ", ".join(filter(None, parts))
     for devices in machine.devices.values():
@@ -146,21 +157,21 @@ def _draw(console: Console, finding: Finding) -> None:
         _command(console, said.fix)
 
 
-def _command(console: Console, command: str) -> None:
+def _command(console: Console, command: str, word: str = "fix") -> None:
     """A command in one piece, so that it can be copied, however long."""
-    line = Text.assemble(("    fix: ", "bold"), clean(command, _LONG))
+    line = Text.assemble((f"    {word}: ", "bold"), clean(command, len(command)))
     console.print(line, soft_wrap=True)
 
 
 def _draw_annotations(console: Console, page: Page) -> None:
     if not page.error_given:
         return
-    heading(console, "The error's text", "known causes; it decides nothing")
+    _heading(console, "The error's text", "known causes; it decides nothing")
     if not page.annotations:
         console.print("    nothing in it is known")
     for one in page.annotations:
         console.print()
-        hang(console, Text(clean(one.line), style="dim"), indent=2)
+        _hang(console, Text(clean(one.line), style="dim"), indent=2)
         texts = [("cause", one.cause), *(("here", text) for text in one.here), ("fix", one.fix)]
         for word, text in texts:
             source = f" [{one.source}]" if word == "cause" else ""
@@ -169,7 +180,7 @@ def _draw_annotations(console: Console, page: Page) -> None:
 
 
 def _draw_nearest(console: Console, page: Page) -> None:
-    heading(console, "Nearest tested cell", "measured")
+    _heading(console, "Nearest tested cell", "measured")
     if page.nearest is None:
         console.print("    nothing was measured here yet: not known")
         return
@@ -179,14 +190,13 @@ def _draw_nearest(console: Console, page: Page) -> None:
         text = f"none of the {page.nearest.cells} measured cells that this machine can run is "
         console.print(Padding(Text(f"{text}without a failure"), (0, 0, 0, 4)))
         return
-    if green == page.nearest.near:
-        return
-    heading(console, "Nearest without a failure", "measured")
-    _draw_near(console, green)
+    if green != page.nearest.near:
+        _heading(console, "Nearest without a failure", "measured")
+        _draw_near(console, green)
     for text in page.nearest.more:
         console.print(Padding(Text(f"but {clean(text)}", style="yellow"), (0, 0, 0, 4)))
     if page.nearest.change:
-        _command(console, page.nearest.change)
+        _command(console, page.nearest.change, "to it")
 
 
 def _draw_near(console: Console, near: Near) -> None:

@@ -16,6 +16,9 @@ _PLAIN = re.compile(
 )
 
 
+_FEW = 4
+
+
 @rule("one-cuda", "are CUDA's libraries of one major version?")
 def one_cuda(machine: Machine) -> Iterator[Said]:
     """Wheels of two major versions write some of the same files: the last one installed wins."""
@@ -32,19 +35,28 @@ def one_cuda(machine: Machine) -> Iterator[Said]:
     again = [name for name, (major, part) in wheels.items() if major == own and part in parts
              and _WHEEL.fullmatch(name)]  # fmt: skip
     packages = machine.packages or {}
-    told = "; ".join(
-        f"CUDA {major}: "
-        + ", ".join(f"{n} {packages[n].version}" for n, (m, _) in wheels.items() if m == major)
-        for major in majors
-    )
+    files = [
+        f"{one} {packages[one].version} and {two} {packages[two].version}"
+        for one in again
+        for two in stray
+        if wheels[one][1] == wheels[two][1]
+    ]
+    told = f"; of the same files are {', '.join(files)}" if files else ""
+    told += f"; of CUDA {' and '.join(m for m in majors if m != own)} are {_few(stray)}"
     fix = fixes.uninstall(machine, *stray)
     if again:  # removing one has taken files of the other with it
         kept = [f"{name}=={packages[name].version}" for name in again]
         fix += f" && {fixes.install(machine, *kept, again=True, options=('--no-deps',))}"
+    torch = f", torch is built for CUDA {own}" if machine.cuda else ""
     yield no(
-        f"wheels of CUDA {' and '.join(majors)} are mixed, torch is built for CUDA {own}; {told}",
+        f"wheels of CUDA {' and '.join(majors)} are mixed{torch}{told}",
         _METADATA, fix=fix, minor=not again,
     )  # fmt: skip
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return ", ".join(names[:_FEW]) + more
 
 
 def _wheels(machine: Machine) -> dict[str, tuple[str, str]]:
