@@ -65,7 +65,7 @@ class Machine:
     """What is known of a machine and one interpreter on it; None and "" stand for the unknown.
 
     `devices` has the accelerators that were found: one that was looked for and is absent is in
-    `absent`. `obstacles` say why a user cannot reach devices. `packages` are by normalised name,
+    `absent`. `twice` has all versions of what one folder holds twice. `obstacles` say why a user cannot reach devices. `packages` are by normalised name,
     `libraries` the files on LD_LIBRARY_PATH that hide those of the wheels. Sizes are bytes.
     """
 
@@ -85,7 +85,7 @@ class Machine:
     absent: frozenset[AcceleratorName] = frozenset()
     obstacles: Mapping[AcceleratorName, Obstacle] = field(default_factory=dict)
     packages: Mapping[str, Package] | None = None
-    twice: tuple[str, ...] = ()
+    twice: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     loaded: Loaded | None = None
     environment: Mapping[str, str] | None = None
     libraries: tuple[str, ...] | None = None

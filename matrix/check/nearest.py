@@ -159,6 +159,7 @@ def _distance(machine: Machine, one: Tested) -> tuple[Any, ...]:
         not _same_model(machine, one),
         abs(_place(minors, _minor(here)) - _place(minors, _minor(one.torch))),
         abs(_place(releases, here) - _place(releases, one.torch)),
+        _place(releases, one.torch) < _place(releases, here),  # of two, the newer one
         machine.variant != one.variant,
         abs(_number(machine.python) - _number(one.python)) if machine.python else 0,
         lacking,

@@ -57,7 +57,7 @@ def read(
         absent=frozenset(name for name in _GPUS if name not in devices),
         obstacles={name: found for name, found in obstacles.items() if found},
         packages={name: _package(one) for name, one in found.get("packages", {}).items()},
-        twice=tuple(found.get("twice") or ()),
+        twice={name: tuple(all_) for name, all_ in (found.get("twice") or {}).items()},
         loaded=_loaded(found.get("torch"), done, deadline),
         environment={k: v for k, v in env.items() if _tells(k)},
         libraries=tuple(found.get("libraries") or ()),

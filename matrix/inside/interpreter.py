@@ -141,13 +141,13 @@ def _cc() -> str:
     return next((path for path in map(shutil.which, filter(None, names)) if path), "")
 
 
-def distributions(folders: List[str]) -> Tuple[Dict[str, Facts], List[str]]:
-    """Installed distributions by normalised name; and those that one folder holds twice.
+def distributions(folders: List[str]) -> Tuple[Dict[str, Facts], Dict[str, List[str]]]:
+    """Installed distributions by normalised name; and all versions of those a folder holds twice.
 
     Only the head of each METADATA is read: `importlib.metadata` parses the whole.
     """
     found: Dict[str, Facts] = {}
-    twice: List[str] = []
+    twice: Dict[str, List[str]] = {}
     for folder in dict.fromkeys(filter(os.path.isdir, folders)):
         here: Dict[str, Facts] = {}
         for entry in sorted(os.listdir(folder)):
@@ -157,7 +157,8 @@ def distributions(folders: List[str]) -> Tuple[Dict[str, Facts], List[str]]:
             if not one["version"]:
                 continue
             if one["name"] in here:
-                twice.append(one["name"])
+                before = twice.setdefault(one["name"], [here[one["name"]]["version"]])
+                before.append(one["version"])
             here[one["name"]] = one
         for name, one in here.items():
             # the first one on the path is the one that is imported
@@ -190,7 +191,8 @@ def _head(path: str) -> Iterator[Tuple[str, str]]:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             for line in file:
-                if not line.strip():
+                # a line of blanks goes on with a licence's text; an empty one ends the head
+                if line in ("\n", ""):
                     return
                 key, colon, value = line.partition(":")
                 if colon and not line[0].isspace():

@@ -147,7 +147,8 @@ def override(machine: Machine) -> Iterator[Said]:
 @rule("nvcc", "does nvcc know these GPUs, and fit torch's CUDA?")
 def nvcc(machine: Machine) -> Iterator[Said]:
     """FlashInfer, DeepGEMM and extensions call it; torch itself does not."""
-    if not machine.nvcc or machine.accelerator not in {"cuda", None}:
+    beside_gpus = machine.recorded or "cuda" in machine.gpus
+    if not machine.nvcc or machine.accelerator not in {"cuda", None} or not beside_gpus:
         return
     late = [
         (arch, since)

@@ -9,11 +9,13 @@ from matrix.check.finding import Said, no, rule, unknown, yes
 from matrix.check.machine import Machine
 
 _METADATA = "metadata of the installed distributions"
-_WHEEL = re.compile(r"nvidia-(?P<part>[a-z0-9-]+?)-cu(?P<major>\d+)")
-# since CUDA 13 only some wheels carry the major version in their names
-_PLAIN = re.compile(
-    r"nvidia-(cublas|cuda-(runtime|nvrtc|cupti)|cufft|curand|cusolver|cusparse|nvjitlink|nvtx|cufile)"
+_PARTS = (
+    "cublas|cuda-runtime|cuda-nvrtc|cuda-cupti|cudnn|cufft|curand|cusolver|cusparse|cusparselt|"
+    "nccl|nvjitlink|nvtx|nvshmem|cufile"
 )
+_WHEEL = re.compile(rf"nvidia-(?P<part>{_PARTS})-cu(?P<major>\d+)")
+# since CUDA 13 only some wheels carry the major version in their names
+_PLAIN = re.compile(rf"nvidia-({_PARTS})")
 
 
 _FEW = 4
@@ -43,6 +45,8 @@ def one_cuda(machine: Machine) -> Iterator[Said]:
     ]
     told = f"; of the same files are {', '.join(files)}" if files else ""
     told += f"; of CUDA {' and '.join(m for m in majors if m != own)} are {_few(stray)}"
+    if double := _loaded_twice(machine):
+        told += f"; both are loaded: {', '.join(double)}"
     fix = fixes.uninstall(machine, *stray)
     if again:  # removing one has taken files of the other with it
         kept = [f"{name}=={packages[name].version}" for name in again]
@@ -52,6 +56,13 @@ def one_cuda(machine: Machine) -> Iterator[Said]:
         f"wheels of CUDA {' and '.join(majors)} are mixed{torch}{told}",
         _METADATA, fix=fix, minor=not again,
     )  # fmt: skip
+
+
+def _loaded_twice(machine: Machine) -> list[str]:
+    """Libraries of which one process has loaded two major versions."""
+    names = [PurePosixPath(p).name for p in (machine.loaded.libraries if machine.loaded else ())]
+    stems = [name.partition(".so")[0] for name in names]
+    return [name for name, stem in zip(names, stems, strict=True) if stems.count(stem) > 1]
 
 
 def _few(names: list[str]) -> str:

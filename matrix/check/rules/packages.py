@@ -39,6 +39,8 @@ def requirements(machine: Machine) -> Iterator[Said]:
 
 
 def _unmet(machine: Machine, one: Wanted, missing: list[Unmet]) -> Said:
+    # torch first, then other versions, then what is missing altogether
+    missing = sorted(missing, key=lambda item: (item.requirement.name != "torch", not item.here))
     told = "; ".join(str(item) for item in missing[:_MOST])
     told += f"; and {len(missing) - _MOST} more" if len(missing) > _MOST else ""
     return no(

@@ -135,14 +135,18 @@ def one_of_each(machine: Machine) -> Iterator[Said]:
         yield yes("no two bring the same module", METADATA)
         return
     told = [" and ".join(f"{n} {packages[n].version}" for n in group) for group in clashes]
-    told += [f"{name} has two dist-info folders: an upgrade was cut off" for name in machine.twice]
+    for name, versions in machine.twice.items():
+        told.append(f"{name} is there as {' and '.join(versions)}: an upgrade was cut off")
     names = dict.fromkeys([*(name for group in clashes for name in group), *machine.twice])
     keep = [_kept(machine, group) for group in clashes]
     keep += [f"{name}=={packages[name].version}" for name in machine.twice]
+    removal = fixes.uninstall(machine, *names)
+    if machine.twice:  # an uninstallation takes one of them away
+        removal += f" && {fixes.uninstall(machine, *machine.twice)}"
     yield no(
         f"{'; '.join(told)}: what was installed last has overwritten the other's files",
         METADATA,
-        fix=f"{fixes.uninstall(machine, *names)} && {fixes.install(machine, *keep)}",
+        fix=f"{removal} && {fixes.install(machine, *keep)}",
     )
 
 
