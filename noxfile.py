@@ -59,6 +59,12 @@ def guide(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none" if INSTALLED else None)
+def check(session: nox.Session) -> None:
+    """Say what is wrong with an environment (-- --python PATH, and `check`'s other options)."""
+    call(session, "check")
+
+
+@nox.session(venv_backend="none" if INSTALLED else None)
 def dockerfiles(session: nox.Session) -> None:
     """Render the reviewed Dockerfiles and Compose files again; fails where they differ."""
     folder = HERE / "dockerfiles" / "reference"

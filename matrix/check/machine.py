@@ -65,8 +65,9 @@ class Machine:
     """What is known of a machine and one interpreter on it; None and "" stand for the unknown.
 
     `devices` has the accelerators that were found: one that was looked for and is absent is in
-    `absent`. `twice` has all versions of what one folder holds twice. `obstacles` say why a user cannot reach devices. `packages` are by normalised name,
-    `libraries` the files on LD_LIBRARY_PATH that hide those of the wheels. Sizes are bytes.
+    `absent`. `obstacles` say why a user cannot reach devices. `packages` are by normalised name,
+    `twice` has all versions of what one folder holds twice, `libraries` the files on
+    LD_LIBRARY_PATH that hide those of the wheels. Sizes are bytes.
     """
 
     name: str = "this machine"
