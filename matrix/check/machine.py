@@ -98,13 +98,13 @@ class Machine:
 
     @functools.cached_property
     def torch(self) -> str:
-        """The version of torch as its metadata has it, else as it loads; "" where there is none."""
+        """The version of torch as it loads, else by its metadata; "" where there is none.
+
+        The metadata of PyPI's wheels has no local part, the module's version does.
+        """
         package = self.package("torch")
         told = self.loaded.version if self.loaded else ""
-        # the metadata of PyPI's wheels has no local part; the module's version may have it
-        if package and told.partition("+")[0] != package.version:
-            return package.version
-        return told
+        return told or (package.version if package else "")
 
     @property
     def release(self) -> str:

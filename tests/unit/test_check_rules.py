@@ -111,6 +111,12 @@ class TestTorch:
         said = only("torch-imports", machine("torch==2.9.1", loaded=loaded))
         assert (said.answer, said.evidence) == ("yes", "torch 2.9.1+cu128 after 2.0 s")
 
+    def test_another_one_than_the_metadata_says(self):
+        loaded = Loaded(version="2.8.0+cu128", cuda="12.8")
+        said = only("torch-imports", machine("torch==2.9.1", loaded=loaded))
+        assert said.answer == "no"
+        assert "torch 2.8.0+cu128 loads, its metadata is of 2.9.1" in said.evidence
+
     def test_metadata_without_a_module_is_unknown(self):
         assert only("torch-imports", machine("torch==2.9.1")).answer == "unknown"
 

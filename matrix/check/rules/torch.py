@@ -33,7 +33,12 @@ def imports(machine: Machine) -> Iterator[Said]:
         if machine.torch and not machine.recorded:
             yield unknown("its metadata is there, and no module `torch`", source)
     elif not loaded.import_error:
-        if loaded.version:
+        package = machine.package("torch")
+        if loaded.version and package and _release(loaded.version) != _release(package.version):
+            told = f"torch {loaded.version} loads, its metadata is of {package.version}: another "
+            told += "one comes first on the path (PYTHONPATH), or an upgrade was cut off"
+            yield no(told, source, fix=_again(machine))
+        elif loaded.version:
             time = f" after {loaded.seconds:.1f} s" if loaded.seconds is not None else ""
             yield yes(f"torch {loaded.version}{time}", source)
     else:
@@ -41,6 +46,10 @@ def imports(machine: Machine) -> Iterator[Said]:
         because = f"; known cause: {known.cause} [{known.source}]" if known else ""
         fix = known.fix if known else _again(machine)
         yield no(f"{loaded.import_error}{because}", source, fix=fix)
+
+
+def _release(version: str) -> str:
+    return version.partition("+")[0]
 
 
 def _again(machine: Machine) -> str:
