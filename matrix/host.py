@@ -21,6 +21,7 @@ from matrix.workspace import Workspace
 class Host:
     """An existing interpreter: the cell it is, and a hash of where it lies and what it holds."""
 
+    python: Path
     cell: Cell
     identity: str
 
@@ -73,4 +74,4 @@ def look_at(python: Path, workspace: Workspace) -> Host:
     place = [str(python.parent.resolve() / python.name), str(python.resolve()), probe["python"]]
     packages = sorted((probe.get("packages") or {}).items())
     identity = hashlib.sha256(repr((place, packages)).encode()).hexdigest()[:16]
-    return Host(cell=cell, identity=identity)
+    return Host(python=python, cell=cell, identity=identity)

@@ -19,6 +19,7 @@ from matrix.workspace import Workspace
 if TYPE_CHECKING:
     from matrix.backends.docker import Mounted
     from matrix.engines.connection import Engine
+    from matrix.host import Host
 
 MakeBackend = Callable[[Context, RunnerInfo], Backend]
 
@@ -102,22 +103,22 @@ def docker(workspace: Workspace, slots: int | None = None) -> Setup:
     return _docker(workspace, slots)[0]
 
 
-def mounted(
-    python: Path, cell: Cell, identity: str, workspace: Workspace, slots: int | None = None
-) -> Setup:
-    """Containers with an interpreter of this machine mounted, for machines without a network."""
+def mounted(hosts: Sequence["Host"], workspace: Workspace, slots: int | None = None) -> Setup:
+    """Containers with interpreters of this machine mounted, for machines without a network."""
     from matrix.backends.docker import Mounted  # noqa: PLC0415  as above
     from matrix.engines import bases  # noqa: PLC0415  as above
 
     setup, engines = _docker(workspace, slots, mounted=True)
-    base = bases.find(engines["local"].client, cell, workspace.definition, workspace.env)
+    base = bases.find(engines["local"].client, hosts[0].cell, workspace.definition, workspace.env)
     if isinstance(base, str):
         setup.close()
         raise InfrastructureError(base)
     return replace(
         setup,
-        make=_containers(workspace, engines, Mounted(image=base.reference, python=python)),
-        origin=lambda _cell, _suites: f"{identity} {base}",
+        make=_containers(
+            workspace, engines, Mounted(image=base.reference, pythons=_pythons(hosts))
+        ),
+        origin=lambda cell, _suites: f"{_identity(hosts, cell)} {base}",
     )
 
 
@@ -252,16 +253,24 @@ def venv(workspace: Workspace, slots: int | None = None) -> Setup:
     return Setup(name="venv", make=make, inventory=_here(workspace, slots))
 
 
-def host(python: Path, identity: str, workspace: Workspace, slots: int | None = None) -> Setup:
-    """An interpreter that already has torch; `identity` is what it is and holds."""
+def host(hosts: Sequence["Host"], workspace: Workspace, slots: int | None = None) -> Setup:
+    """Interpreters that already have torch."""
     from matrix.backends.host import HostBackend  # noqa: PLC0415  as above
 
     return Setup(
         name="host",
-        make=lambda context, _runner: HostBackend(context, python),
+        make=lambda context, _runner: HostBackend(context, _pythons(hosts)),
         inventory=_here(workspace, slots),
-        origin=lambda _cell, _suites: identity,
+        origin=lambda cell, _suites: _identity(hosts, cell),
     )
+
+
+def _pythons(hosts: Sequence["Host"]) -> dict[str, Path]:
+    return {host.cell.id: host.python for host in hosts}
+
+
+def _identity(hosts: Sequence["Host"], cell: Cell) -> str:
+    return next(host.identity for host in hosts if host.cell.id == cell.id)
 
 
 def replay(recording: Path, workspace: Workspace, slots: int | None = None) -> Setup:

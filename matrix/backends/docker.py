@@ -48,10 +48,10 @@ class MakesImages(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mounted:
-    """An interpreter of this machine, mounted into containers of `image`, any that fits it."""
+    """Interpreters of this machine by cell id, mounted into containers of `image`."""
 
     image: str
-    python: Path
+    pythons: Mapping[str, Path]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,15 +111,16 @@ class DockerBackend:
         """Make the image, or find out what of this machine is to be mounted."""
         if isinstance(self.images, Mounted):
             stage("mount")
+            python = self.images.pythons[job.cell.id]
             if not self.engine.is_local:
-                reason = f"`{self.images.python}` cannot be mounted by the engine at "
+                reason = f"`{python}` cannot be mounted by the engine at "
                 raise CellFailed("infra", f"{reason}`{self.engine.url}`: it is another machine")
             return ContainerEnvironment(
-                python=self.images.python,
+                python=python,
                 provision="mounted",
                 stages={},
                 image=self.images.image,
-                binds=places(self.images.python, self.context),
+                binds=places(python, self.context),
             )
         try:
             image = self.images.make(job, folder, stage)

@@ -1,5 +1,6 @@
 """`host`: an interpreter that already has torch; nothing is installed, so it proves less."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from matrix.backends import Context, Environment, Progress
@@ -8,17 +9,17 @@ from matrix.plan import Job
 
 
 class HostBackend(Interpreter):
-    """Enters an existing interpreter; the identity probe says which cell it really is."""
+    """Enters existing interpreters; the identity probe says which cell each really is."""
 
     name = "host"
 
-    def __init__(self, context: Context, python: Path) -> None:
+    def __init__(self, context: Context, pythons: Mapping[str, Path]) -> None:
         super().__init__(context)
-        self.python = python
+        self.pythons = pythons
 
     def provision(self, job: Job, folder: Path, stage: Progress) -> Environment:  # noqa: ARG002
         """There is nothing to make."""
-        return Environment(python=self.python, provision="mounted", stages={})
+        return Environment(python=self.pythons[job.cell.id], provision="mounted", stages={})
 
     def discard(self, job: Job, folder: Path) -> None:
         """Leave the interpreter alone."""

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from matrix.shards import cells_of, read_part
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
+    from matrix.host import Host
     from matrix.plan import Plan
     from matrix.setups import Setup
     from matrix.store import Entry
@@ -70,12 +71,12 @@ def _raise(error: InputError) -> None:
 def _options(arguments: argparse.Namespace) -> Iterator[InputError]:
     """Options that do not go together."""
     for option, backends in (("python", ("host", "docker")), ("recording", ("replay",))):
-        if getattr(arguments, option) is not None and arguments.backend not in backends:
+        if getattr(arguments, option) and arguments.backend not in backends:
             wanted = " or ".join(f"`--backend {backend}`" for backend in backends)
             yield InputError(f"`--{option}` needs {wanted}", ["name both or neither"])
-    if arguments.backend == "host" and arguments.python is None:
+    if arguments.backend == "host" and not arguments.python:
         yield InputError("`--backend host` needs `--python`", ["name an interpreter with torch"])
-    if arguments.shard and arguments.python is not None:
+    if arguments.shard and arguments.python:
         yield InputError("`--shard` needs several cells", ["an interpreter is one; leave it out"])
     for option in ("slots", "rounds"):
         number = getattr(arguments, option)
@@ -110,19 +111,14 @@ def planned(arguments: argparse.Namespace, workspace: Workspace) -> tuple["Plan"
         for suite in workspace.suites(profile, arguments.suite)
     )
     slots = arguments.slots
-    if arguments.python is not None:
+    if arguments.python:
         from matrix.host import look_at
 
-        python = arguments.python
-        host = look_at(python, workspace)
-        cells = select((host.cell,), arguments.select)
-        if not cells:
-            message = f"`{python}` is {host.cell.id}, which the selection leaves out"
-            raise NothingToRun(message)
-        if arguments.backend == "docker":
-            setup = setups.mounted(python, host.cell, host.identity, workspace, slots)
-        else:
-            setup = setups.host(python, host.identity, workspace, slots)
+        hosts = [look_at(python, workspace) for python in dict.fromkeys(arguments.python)]
+        cells = select([host.cell for host in hosts], arguments.select)
+        _one_each(hosts, cells)
+        make_host = setups.mounted if arguments.backend == "docker" else setups.host
+        setup = make_host(hosts, workspace, slots)
     else:
         cells = _part(arguments, workspace.cells(profile, arguments.select))
         if arguments.backend == "replay":
@@ -142,6 +138,18 @@ def planned(arguments: argparse.Namespace, workspace: Workspace) -> tuple["Plan"
         setup.close()
         raise
     return plan, setup
+
+
+def _one_each(hosts: "Sequence[Host]", cells: "Sequence[Cell]") -> None:
+    """Every interpreter is a cell of its own, and a selected one."""
+    ids = {cell.id for cell in cells}
+    for host in hosts:
+        if host.cell.id not in ids:
+            message = f"`{host.python}` is {host.cell.id}, which the selection leaves out"
+            raise NothingToRun(message)
+    same = [f"`{host.python}` is {host.cell.id}" for host in hosts]
+    if len({host.cell.id for host in hosts}) < len(hosts):
+        raise InputError("--python: interpreters of one cell cannot be told apart", same)
 
 
 def _part(arguments: argparse.Namespace, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:

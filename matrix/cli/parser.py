@@ -53,10 +53,10 @@ def _running() -> argparse.ArgumentParser:
     running.add_argument("--suite", action="append", default=[], help="only this suite; repeatable")
     running.add_argument("--backend", choices=BACKENDS, default="auto", help="how cells are made")
     running.add_argument(
-        "--python",
-        type=_absolute,
-        help="an interpreter that has torch: used as it is (host) or mounted (docker)",
-    )
+        "--python", type=_absolute, action="append", default=[],
+        help="an interpreter that has torch: used as it is (host) or mounted (docker); two of them "
+        "for `run --compare`",
+    )  # fmt: skip
     running.add_argument(
         "--recording", help="replay backend: a run, its path, or `latest` (default)"
     )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import defaultdict
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -35,6 +36,7 @@ OWNER = f"tests-{os.getpid()}"
 
 HARDENED = """
 import os, socket, sys
+from collections import defaultdict
 from pathlib import Path
 import pytest
 
@@ -492,7 +494,7 @@ def overlay(engine, tmp_path):
 
 
 def test_an_interpreter_of_this_machine_in_a_container(world, engine, overlay, tmp_path):
-    world.images = Mounted(image=engines.base_of(engine), python=overlay)
+    world.images = Mounted(image=engines.base_of(engine), pythons=defaultdict(lambda: overlay))
     backend, job = world.backend(), world.job(world.suite())
     environment = backend.provision(job, tmp_path, print)
     assert environment.provision == "mounted"

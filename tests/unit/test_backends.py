@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def host(tmp_path):
         env={"PATH": "/bin", "PYTHONPATH": "x"},
         threads=2, stop=threading.Event(),
     )  # fmt: skip
-    return HostBackend(context, Path("/env/bin/python"))
+    return HostBackend(context, defaultdict(lambda: Path("/env/bin/python")))
 
 
 def start(host, tmp_path, monkeypatch, suite, code=0):

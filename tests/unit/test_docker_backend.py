@@ -442,7 +442,7 @@ def test_a_mounted_interpreter(world, monkeypatch, tmp_path):
             "files": [str(python)]}  # fmt: skip
     done = Completed(code=0, output=json.dumps(told), seconds=0.1, timed_out=False)
     monkeypatch.setattr(mounted, "run", lambda *_a, **_o: done)
-    world.images = Mounted(image="local/base", python=python)
+    world.images = Mounted(image="local/base", pythons={CELL.id: python})
     world.left = {"outcomes.jsonl": ""}
     order = world.run(Suite(name="feature"))
     assert order.binds == (str(tmp_path / "env"), str(tmp_path / "over"))
@@ -455,7 +455,7 @@ def test_a_mounted_interpreter(world, monkeypatch, tmp_path):
 
 def test_an_interpreter_cannot_be_mounted_on_another_machine(world):
     world.engine = Engine("tcp://far:1", world.engine.client, None)
-    world.images = Mounted(image="x", python=Path("/env/bin/python"))
+    world.images = Mounted(image="x", pythons={CELL.id: Path("/env/bin/python")})
     with pytest.raises(CellFailed, match="`tcp://far:1`: it is another machine"):
         world.run(Suite(name="feature"))
 
@@ -477,7 +477,7 @@ def test_an_interpreter_that_is_none(world, monkeypatch, done, reason):
         return done
 
     monkeypatch.setattr(mounted, "run", run)
-    world.images = Mounted(image="x", python=Path("/env/bin/python"))
+    world.images = Mounted(image="x", pythons={CELL.id: Path("/env/bin/python")})
     with pytest.raises(CellFailed) as caught:
         world.run(Suite(name="feature"))
     assert (caught.value.verdict, caught.value.reason) == ("infra", reason)
