@@ -261,6 +261,30 @@ def test_the_command_shows_a_diff_and_writes_on_demand(run_cli, matrix_file, che
     assert json.loads(again.out)["changed"] == {}
 
 
+def test_the_command_reads_the_flags_of_a_new_release(run_cli, matrix_file, checkout, index):
+    """Out of a wheel of a serving engine; and what cannot be read is told as unknown."""
+    matrix_file(NO_PYTORCH)
+    (index / "sglang").mkdir()
+    names = [f"sglang-0.99.{patch}-py3-none-any.whl" for patch in (0, 1)]
+    with zipfile.ZipFile(index / "sglang" / names[0], "w") as file:
+        call = 'parser.add_argument("--of-tomorrow", choices=["a", "b"])'
+        text = f"class ServerArgs:\n    def add_cli_args(parser):\n        {call}\n"
+        file.writestr("sglang/srt/server_args.py", text)
+    (index / "sglang" / names[1]).write_bytes(b"no zip")
+    links = "".join(f'<a href="{name}">{name}</a>' for name in names)
+    (index / "sglang" / "index.html").write_text(f"<html><body>{links}</body></html>")
+    before = (checkout / "sglang_flags.csv").read_bytes()
+    done = run_cli("sync", "--package", "sglang", "--write")
+    assert done.code == 0, done.err
+    assert "+--of-tomorrow,0.99.0,0.99.0,str,,a b,yes,,,\n" in done.out
+    assert "new     sglang 0.99.0 flags\n" in done.err
+    assert "unknown sglang 0.99.1 flags: no definitions of flags can be read out of" in done.err
+    assert "\nsglang,0.99.0," in (checkout / "engine_releases.csv").read_text()
+    lines = (checkout / "sglang_flags.csv").read_bytes().splitlines()
+    assert set(before.splitlines()) < set(lines)
+    assert run_cli("sync", "--package", "sglang").out == ""
+
+
 def test_facts_of_an_installed_package_are_not_written(run_cli, matrix_file, checkout, index):
     matrix_file(NO_PYTORCH)
     (checkout.parent.parent / "pyproject.toml").unlink()
