@@ -62,8 +62,8 @@ def lint_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
 
 def _targets(texts: list[str]) -> "tuple[Target, ...]":
     """One target for each engine; raises `InputError` for those without facts."""
-    from matrix.facts import natural
-    from matrix.lint.flags import LAUNCHES, Target, flags, newest
+    from matrix.facts.flags import releases
+    from matrix.lint.flags import LAUNCHES, Target, newest
     from matrix.schema import hint
 
     found = {engine: newest(engine) for engine in LAUNCHES}
@@ -72,11 +72,9 @@ def _targets(texts: list[str]) -> "tuple[Target, ...]":
         engine, _, release = text.partition("==")
         if engine not in found:
             problems.append(f"no flags are known of `{engine}`; {hint(engine, list(found))}")
-        elif natural(release) > natural(newest(engine)) or not release[:1].isdigit():
+        elif release not in releases(engine):
             last = newest(engine)
             problems.append(f"no flags are known of {engine} `{release}`; the newest is {last}")
-        elif natural(release) < min(natural(first) for first, _ in flags(engine).values()):
-            problems.append(f"no flags are known of {engine} `{release}`, it is too old")
         else:
             found[engine] = release
     if problems:

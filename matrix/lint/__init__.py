@@ -4,7 +4,7 @@
 |---|---|
 | `version-as-text` | the order of a version that is plain text: `"12.10" >= "12.3"` is False |
 | `version-label` | `torch.__version__ == "2.9.1"`: a wheel says `2.9.1+cu128`, which is not equal |
-| `removed-flag` | a flag of a launch command that the engine's target release no longer has |
+| `absent-flag` | a flag of a launch command that the engine's target release lacks or deprecates |
 | `private-api` | a note: a name of torch that begins with `_`, without a guard or an upper bound |
 | `ignore` | a `# matrix: ignore[rule]` that names no rule, or gives no reason |
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from matrix.lint.bounds import bound
 from matrix.lint.findings import Finding, kept
-from matrix.lint.flags import LAUNCHES, Target, removed
+from matrix.lint.flags import LAUNCHES, Target, absent
 from matrix.lint.kinds import Names, imports_of
 from matrix.lint.private import may_use_private, private
 from matrix.lint.versions import VERSIONS, compared
@@ -97,7 +97,7 @@ def of_file(path: Path, targets: tuple[Target, ...]) -> list[Finding]:
         text = path.read_text(encoding="utf-8")
     for target in targets:
         if path.suffix != ".py" and LAUNCHES[target.engine].search(text):
-            found += removed(text, path, target)
+            found += absent(text, path, target)
     return list(kept(found, path, text))
 
 

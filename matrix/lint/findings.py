@@ -11,7 +11,7 @@ from typing import Literal
 from matrix.schema import hint
 
 Level = Literal["error", "warning", "note"]
-RULES = ("version-as-text", "version-label", "removed-flag", "private-api", "ignore")
+RULES = ("version-as-text", "version-label", "absent-flag", "private-api", "ignore")
 _WORD = "matrix: ignore["
 _IGNORE = re.compile(r"# *matrix: ignore\[([a-z, -]*)\][ \t]*(.*)")
 

@@ -1,72 +1,105 @@
-"""Flags of launch commands that the target release of an engine does not have any more."""
+"""Flags of launch commands that the target release of an engine does not have, or not for long."""
 
-import csv
 import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
+from matrix.facts import flags as tables
 from matrix.facts import natural
-from matrix.lint.findings import Finding
+from matrix.facts.flags import Flag, Stretch
+from matrix.lint.findings import Finding, Level
 
 LAUNCHES: Mapping[str, re.Pattern[str]] = {
     "sglang": re.compile(r"sglang[._]launch_server\b|\bsglang\W+serve\b"),
+    "vllm": re.compile(r"vllm\.entrypoints\.(?:openai\.)?api_server\b|\bvllm\W+serve\b"),
 }
-_TABLES = {"sglang": "sglang_flags.csv"}
-_FLAG = re.compile(r"(?<![\w-])--[a-z0-9][a-z0-9-]*(?![\w-])")
+_FLAG = re.compile(r"(?<![\w-])--[a-z0-9][a-z0-9_-]*(?![\w-])")
 _ENDS = re.compile(r"(?<!&)&&|\|\||[;|]|(?<!\S)&(?!\S)")
 _COMMENT = re.compile(r"(?<!\S)#")
 _LINE_END = re.compile(r"$")
 _BLANK = re.compile(r"\s*(#.*)?")
+Told = tuple[Level, str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """An engine's release that launch commands are for."""
+    """An engine's release that launch commands are for; one whose flags are known."""
 
     engine: str
     release: str
 
 
-@functools.cache
-def flags(engine: str) -> dict[str, tuple[str, str]]:
-    """The first and the last release that has each flag; empty for an engine without a table."""
-    if engine not in _TABLES:
-        return {}
-    with (files("matrix.facts") / _TABLES[engine]).open(encoding="utf-8") as stream:
-        rows = [(row["flag"], row["releases_with_flag"]) for row in csv.DictReader(stream)]
-    return {flag: (told.partition("..")[0], told.rpartition("..")[2]) for flag, told in rows}
-
-
 def newest(engine: str) -> str:
-    """The newest release of the table."""
-    return max((last for _, last in flags(engine).values()), key=natural)
+    """The newest release whose flags are known."""
+    return list(tables.releases(engine))[-1]
 
 
-def removed(text: str, path: Path, target: Target) -> Iterator[Finding]:
+def absent(text: str, path: Path, target: Target) -> Iterator[Finding]:
     """Findings of all launch commands of an engine in a text file."""
-    known = flags(target.engine)
     lines = text.splitlines()
     for number, line in enumerate(lines):
         start = LAUNCHES[target.engine].search(line)
         if start is None or line.lstrip().startswith(("#", "//")):
             continue
         for where, column, flag in _flags_of(lines, number, start.end()):
-            first, last = known.get(flag, ("", ""))
-            if not first or natural(last) >= natural(target.release):
-                continue
-            yield Finding(
-                path=path,
-                line=where + 1,
-                column=column + 1,
-                rule="removed-flag",
-                level="error",
-                message=f"{target.engine} {target.release} has no `{flag}`: "
-                f"it was there from {first} to {last}",
-                fix=_instead(flag, target),
-            )
+            if told := judged(flag, target):
+                level, message, fix = told
+                yield Finding(
+                    path=path,
+                    line=where + 1,
+                    column=column + 1,
+                    rule="absent-flag",
+                    level=level,
+                    message=message,
+                    fix=fix,
+                )
+
+
+def judged(written: str, target: Target) -> Told | None:
+    """What is wrong with a flag in a release; None where nothing is, or no release has it."""
+    name = written.replace("_", "-") if target.engine == "vllm" else written  # as its parser does
+    where = f"{target.engine} {target.release}"
+    known = _names(target.engine, target.release)
+    if (flag := known.get(name)) is not None:
+        use = f"use `{flag.instead}`" if flag.instead else "leave it out"
+        if flag.status == "refused":
+            return "error", f"`{written}` only stops the launch of {where}", use
+        return ("warning", f"`{written}` is deprecated in {where}", use) if flag.status else None
+    spans = _spans(target.engine).get(name)
+    if not spans:
+        return None
+    first, last = spans[0].since, spans[-1].until
+    if natural(first) > natural(target.release):
+        return "error", f"{where} has no `{written}`: it comes with {first}", "leave it out"
+    message = f"{where} has no `{written}`: it was last in {last}"
+    longer = sorted({flag.name for other, flag in known.items() if other.startswith(f"{name}-")})
+    if target.engine == "sglang" and len(longer) == 1:  # argparse takes an unambiguous beginning
+        message += f", and is now read as `{longer[0]}`"
+    gone = tables.retired(target.engine).get(name)
+    instead = gone.instead if gone else spans[-1].flag.instead
+    if instead:
+        return "error", message, f"use `{instead}`" + (f": {gone.why}" if gone else "")
+    listed = " or ".join(f"`{other}`" for other in longer)
+    return "error", message, f"see whether {listed} is meant" if longer else "leave it out"
+
+
+@functools.cache
+def _names(engine: str, release: str) -> dict[str, Flag]:
+    """Flags of a release by name and alias."""
+    flags = tables.flags_of(engine, release).values()
+    return {name: flag for flag in flags for name in (*flag.aliases, flag.name)}
+
+
+@functools.cache
+def _spans(engine: str) -> dict[str, list[Stretch]]:
+    """All stretches of releases that have a flag, by name and alias, oldest first."""
+    found: dict[str, list[Stretch]] = {}
+    for stretch in sorted(tables.stretches(engine), key=lambda one: natural(one.since)):
+        for name in (stretch.flag.name, *stretch.flag.aliases):
+            found.setdefault(name, []).append(stretch)
+    return found
 
 
 def _flags_of(lines: list[str], number: int, column: int) -> Iterator[tuple[int, int, str]]:
@@ -97,15 +130,3 @@ def _continues(before: str, line: str, indent: int) -> bool:
 
 def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
-
-
-def _instead(flag: str, target: Target) -> str:
-    """Flags of the target that begin with the same words, or that it has to go."""
-    has = [
-        name
-        for name, (first, last) in flags(target.engine).items()
-        if natural(first) <= natural(target.release) <= natural(last)
-    ]
-    longer = [name for name in has if name.startswith(f"{flag}-")]
-    listed = ", ".join(f"`{name}`" for name in sorted(longer))
-    return f"use one of {listed}" if longer else "leave it out; its release notes say what is new"

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from matrix.facts import flags as tables
 from matrix.lint.files import lint
-from matrix.lint.flags import Target, flags, newest
+from matrix.lint.flags import Target, judged, newest
 
 
 @pytest.fixture
@@ -186,13 +187,11 @@ other:
 def test_flags_that_the_target_release_no_longer_has(found):
     got = found(SHELL, "run.sh")
     assert [(rule, level, line, column) for rule, level, line, column, _ in got] == [
-        ("removed-flag", "error", 3, 5),
-        ("removed-flag", "error", 4, 28),
+        ("absent-flag", "error", 3, 5),
+        ("absent-flag", "error", 4, 28),
     ]
-    assert got[0][4] == (
-        "sglang 0.5.23 has no `--cuda-graph-max-bs`: it was there from 0.4.0 to 0.5.18"
-    )
-    assert found(SHELL, "run.sh", release="0.5.17") == []
+    assert got[0][4] == "sglang 0.5.23 has no `--cuda-graph-max-bs`: it was last in 0.5.19"
+    assert [rule for rule, *_ in found(SHELL, "run.sh", release="0.4.8")] == []
     assert [line for _, _, line, *_ in found(YAML, "compose.yaml")] == [6, 13, 14]
     docker = 'CMD ["sglang", "serve", "--torchao-config", "x"]\nCMD sglang serve --torchao-config x'
     assert [line for _, _, line, *_ in found(docker, "Dockerfile.gpu")] == [1, 2]
@@ -200,16 +199,30 @@ def test_flags_that_the_target_release_no_longer_has(found):
     assert found(commented, "run.sh") == []
 
 
-def test_what_a_removed_flag_became(tmp_path):
-    (tmp_path / "run.sh").write_text(SHELL)
-    first, second = lint([tmp_path], [Target(engine="sglang", release="0.5.23")]).findings
-    assert first.fix == ("use one of `--cuda-graph-max-bs-decode`, `--cuda-graph-max-bs-prefill`")
-    assert second.fix.startswith("leave it out")
+@pytest.mark.parametrize(
+    ("engine", "release", "flag", "level", "said", "fix"),
+    [
+        ("sglang", "0.5.23", "--cuda-graph-max-bs", "error", "was last in 0.5.19",
+         "use `--cuda-graph-max-bs-decode`: "),
+        ("sglang", "0.5.23", "--torchao-config", "error", "was last in 0.5.17", "`--quantization`"),
+        ("sglang", "0.5.12", "--cuda-graph-max-bs-decode", "error", "comes with 0.5.14", "leave"),
+        ("vllm", "0.33.0", "--cuda-graph-sizes", "error", "was last in", "use `--cudagraph-"),
+        ("vllm", "0.33.0", "--cuda_graph_sizes", "error", "no `--cuda_graph_sizes`", "use `--cuda"),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_flag(engine, release, flag, level, said, fix):
+    got, message, do = judged(flag, Target(engine=engine, release=release))
+    assert (got, said in message, fix in do) == (level, True, True)
 
 
-def test_the_table_of_flags_is_read():
-    assert flags("sglang")["--torchao-config"] == ("0.4.0", "0.5.17")
-    assert (newest("sglang"), flags("vllm")) == ("0.5.23", {})
+@pytest.mark.parametrize("engine", ["sglang", "vllm"])
+def test_what_a_release_has_is_right_and_what_none_has_is_not_judged(engine):
+    target = Target(engine=engine, release=newest(engine))
+    for flag in tables.flags_of(engine, target.release).values():
+        for name in (flag.name, *flag.aliases):
+            told = judged(name, target)
+            assert (told is None) == (not flag.status), name
+    assert judged("--of-a-plugin", target) is None
 
 
 def test_a_comment_with_a_reason_silences_its_rule_on_its_line(found):
@@ -220,7 +233,7 @@ def test_a_comment_with_a_reason_silences_its_rule_on_its_line(found):
     text = "x = 1  # noqa: F841  # matrix: ignore[version-as-text] both\n"
     assert found(TORCH + text.replace("1", "torch.version.cuda >= '12.3'", 1)) == []
     assert found('"""As # matrix: ignore[rule] says."""\n') == []
-    launch = "sglang serve --torchao-config x  # matrix: ignore[removed-flag] an old image\n"
+    launch = "sglang serve --torchao-config x  # matrix: ignore[absent-flag] an old image\n"
     assert found(launch, "run.sh") == []
     for comment, said in (
         ("ignore[version-as-text]", "it gives no reason"),
@@ -283,9 +296,9 @@ def test_wrong_arguments_are_listed_together(run_cli, tmp_path):
     done = run_cli("lint", tmp_path / "no", tmp_path / "nor")
     assert (done.code, done.err.count("no such file or folder")) == (2, 2)
     for target, said in (
-        ("vllm==1", "no flags are known of `vllm`"),
-        ("sglang==9", "the newest is"),
-        ("sglang==0.1", "too old"),
+        ("tgi==1", "no flags are known of `tgi`"),
+        ("sglang==9", "no flags are known of sglang `9`; the newest is"),
+        ("vllm", "no flags are known of vllm ``"),
     ):
         done = run_cli("lint", tmp_path, "--target", target)
         assert (done.code, said in done.err) == (2, True)
