@@ -115,11 +115,16 @@ def _check(
 ) -> None:
     """Raise one `InputError` for all required features that no test has."""
     known = {name for candidate in found for name in candidate.findings}
-    known |= set(_declared(workspace))
-    problems = [
-        f"scenarios.{scenario.name}: no test has the feature `{name}`; {hint(name, sorted(known))}"
+    wanted = [
+        (scenario.name, name)
         for scenario in scenarios
         for name in dict.fromkeys([*scenario.required, *sum(scenario.required_on.values(), ())])
+    ]
+    if any(name not in known for _, name in wanted):
+        known |= set(_declared(workspace))
+    problems = [
+        f"scenarios.{scenario}: no test has the feature `{name}`; {hint(name, sorted(known))}"
+        for scenario, name in wanted
         if name not in known
     ]
     if problems:

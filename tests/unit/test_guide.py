@@ -1,6 +1,8 @@
 """`guide` over small stores: what is recommended, what is told, and what is never said."""
 
 import json
+import threading
+import tomllib
 from dataclasses import replace
 
 import pytest
@@ -9,7 +11,12 @@ from stores import feature, keep, row
 from matrix.features import catalogue
 from matrix.guide.advice import advise, pinned_by, settings
 from matrix.guide.candidates import Candidate, Finding
-from matrix.scenarios import Scenario, builtin
+from matrix.guide.evidence import candidates
+from matrix.longtable import long_table
+from matrix.query import opened
+from matrix.reports.guidedata import as_json
+from matrix.scenarios import Scenario, builtin, scenarios
+from matrix.store import Store
 
 OWN = """
 [[torch]]
@@ -40,10 +47,16 @@ def guide(run_cli, matrix_file):
 
 
 @pytest.fixture
-def advice(guide):
-    def call(*options, more=""):
-        (found,) = json.loads(guide("mine", "--json", *options, more=more).out)["advice"]
-        return found
+def advice(results):
+    """The advice of that scenario as data, without the command line."""
+    mine = scenarios(tomllib.loads(OWN)["scenarios"])["mine"]
+
+    def call():
+        with opened(long_table(Store(results)), threading.Event()) as database:
+            found = candidates(database)
+        made = advise(mine, found, today="2026-01-09", known=10, index="https://torch.test/whl")
+        (one,) = as_json(made, [mine], "2026-01-09")["advice"]
+        return one
 
     return call
 
@@ -67,7 +80,7 @@ def test_what_passes_is_recommended_with_what_is_unknown(results, advice):
     keep(results, *passing())
     found = advice()
     assert found["recommended"] == "torch2.13.0-cpu-py3.11"
-    assert found["install"].startswith("pip install torch==2.13.0 --index-url https://")
+    assert found["install"] == "pip install torch==2.13.0 --index-url https://torch.test/whl/cpu"
     assert found["pinned_by"] == ["sglang 0.5.18 to 0.5.21", "vllm 0.27.0 to 0.32.0"]
     assert "not measured here: throughput, size, memory, import" in found["unknown"]
     assert "how it holds over time: 1 run on 1 day so far" in found["unknown"]
@@ -104,9 +117,10 @@ def test_soak_counts_nights_since_anything_else(results, advice):
     for night in (3, 4):
         keep(results, *passing(), night=night)
     keep(results, *passing("2.13.0", "compile"), night=5)
-    (line,) = advice()["cells"]
+    found = advice()
+    (line,) = found["cells"]
     assert (line["runs"], line["nights"]) == (2, 2)
-    assert advice()["verified"] == "2026-01-04"
+    assert found["verified"] == "2026-01-04"
 
 
 def test_devices_are_never_ranked_together(results, guide):
@@ -207,9 +221,9 @@ def test_a_cell_that_can_be_made_again(results, advice):
 def test_a_cell_that_never_got_far_stands_where_it_might_have_been(results, advice):
     lost = {"device_model": "", "provision": ""}
     keep(results, *passing(), row(verdict="build-failed", reason="gcc", torch="2.15.0", **lost))
-    lines = by_cell(advice())
-    assert lines["torch2.15.0-cpu-py3.11"]["standing"] == "ruled out"
-    assert advice()["recommended"] == "torch2.13.0-cpu-py3.11"
+    found = advice()
+    assert by_cell(found)["torch2.15.0-cpu-py3.11"]["standing"] == "ruled out"
+    assert found["recommended"] == "torch2.13.0-cpu-py3.11"
 
 
 def test_cells_that_tried_none_of_it_are_only_counted(results, advice, guide):
