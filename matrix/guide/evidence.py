@@ -40,7 +40,7 @@ WITH told AS (
     FROM marked GROUP BY {_PLACE}, feature, recipe
 )
 SELECT {_PLACE}, feature, {_TOLD}, max(time)[:10] AS verified, max(time) AS time,
-    arg_max(by_chance(verdict, verdicts, was_wrong, recipe), stamp) AS verdict,
+    arg_max(by_chance(verdict, verdicts > 1, was_wrong, recipe), stamp) AS verdict,
     arg_max(reason, stamp) AS reason, len(list_distinct(flatten(list(runs)))) AS runs,
     len(list_distinct(flatten(list(nights)))) AS nights
 FROM recipes GROUP BY {_PLACE}, feature ORDER BY {_PLACE}, feature
