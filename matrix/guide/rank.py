@@ -30,7 +30,8 @@ class Ranked:
 
     `shares` by criterion are None where unknown; `failing` and `missing` are required features that
     do not pass and that were not measured; `over` and `unknown` are limits not kept and not known;
-    `nights` and `runs` are those of its soak.
+    `nights` and `runs` are those of its soak; `untimed` says how many of how many workloads nobody
+    timed there.
     """
 
     candidate: Candidate
@@ -44,6 +45,7 @@ class Ranked:
     unknown: tuple[str, ...] = ()
     nights: int = 0
     runs: int = 0
+    untimed: tuple[int, int] = (0, 0)
 
 
 def rank(
@@ -129,6 +131,7 @@ def _ranked(
         unknown=unknown,
         nights=nights,
         runs=runs,
+        untimed=(sum(key not in candidate.times for key in best.times), len(best.times)),
     )
 
 

@@ -51,6 +51,13 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(clean(name, 80) for name in names[:_NAMED]) + more
 
 
+def _untimed(missing: int, known: int) -> str:
+    """What a share of the best throughput counts as a tenth because nobody timed it."""
+    return (
+        f" ({missing} of {counted(known, 'workload')} not timed count a tenth)" if missing else ""
+    )
+
+
 def _phrase(criterion: str, line: Ranked) -> str:
     """What a criterion rests on."""
     seen, share = line.candidate, line.shares[criterion]
@@ -60,7 +67,7 @@ def _phrase(criterion: str, line: Ranked) -> str:
     return {
         "features": f"{counted(sum(f.passes for f in findings), 'feature')} pass",
         "sound": f"{counted(sum(f.fails for f in findings), 'feature')} broken",
-        "throughput": f"{share:.2f} of the best throughput",
+        "throughput": f"{share:.2f} of the best throughput{_untimed(*line.untimed)}",
         "soak": f"passed in {counted(line.runs, 'run')} on {counted(line.nights, 'day')}",
         "settled": f"released {seen.released}",
         "recent": f"released {seen.released}",
