@@ -16,6 +16,7 @@ from matrix.accelerators.models import (
     find_model,
     models,
 )
+from matrix.adapt.checked import flat
 from matrix.adapt.flagset import FlagSet, flags_of_release
 from matrix.errors import InputError
 from matrix.schema import hint
@@ -88,8 +89,7 @@ def situation(
     `source` is a wheel, a source archive or a folder of the release; `check` is what
     `check --json` printed on the machine.
     """
-    if check is not None and not _well_formed(check):
-        raise InputError("cannot adapt to this:", ["that is not what `check --json` prints"])
+    check = None if check is None else flat(check)
     problems: list[str] = []
     wanted = served or Served()
     _check_served(wanted, problems)
@@ -118,18 +118,6 @@ def situation(
         served=wanted,
         flags=flags,
     )
-
-
-def _well_formed(check: Mapping[str, Any]) -> bool:
-    """Whether GPUs, torch and packages are of the kinds that `check` prints."""
-    gpus, tables = check.get("gpus") or [], [check.get(key) or {} for key in ("torch", "packages")]
-    if not isinstance(gpus, list) or not all(isinstance(one, dict) for one in [*gpus, *tables]):
-        return False
-    memory = [one.get("memory_gib") or 0 for one in gpus]
-    texts = [one.get(key) or "" for one in gpus for key in ("name", "arch", "capability")]
-    texts += [tables[0].get(key) or "" for key in ("version", "cuda", "hip")]
-    numbers = all(isinstance(one, int | float) for one in memory)
-    return numbers and all(isinstance(one, str) for one in [*texts, *tables[1].values()])
 
 
 def _check_served(served: Served, problems: list[str]) -> None:

@@ -8,11 +8,13 @@ from fnmatch import fnmatchcase
 import pytest
 import yaml
 
+from matrix.accelerators import Gpu, HostDevices
 from matrix.accelerators.models import architectures, find_model, models
 from matrix.adapt import plan
 from matrix.adapt.emit import FORMATS
 from matrix.adapt.gates import gates
 from matrix.adapt.situation import Served
+from matrix.check.machine import Loaded, Machine, Package
 from matrix.errors import InputError
 from matrix.facts.flags import (
     ENGINES,
@@ -22,6 +24,7 @@ from matrix.facts.flags import (
     stretches,
     variables_of,
 )
+from matrix.reports import checkpage
 
 LLAMA = {"parameters": 70e9, "heads": 64, "kv_heads": 8, "hidden": 8192}
 FEATURES = ["feature", "column", "verdict", "device_model", "run"]
@@ -505,6 +508,42 @@ def test_a_checked_machine_gives_gpus_torch_and_release():
     here = plan(engine="sglang", check=found).situation
     assert (here.release, here.gpu, here.gpus, here.memory) == ("0.5.12", "H200", 2, 143770)
     assert (here.torch.version, here.torch.toolkit) == ("2.11.0", "13.0")
+
+
+def printed(*gpus, installed=True, loaded=None, vendor="cuda"):
+    """What the command `check --json` prints of a machine with these GPUs."""
+    torch = {"torch": Package(name="torch", version="2.11.0+cu130")} if installed else {}
+    devices = {vendor: HostDevices(driver="580.1", names=(), gpus=gpus)}
+    machine = Machine(devices=devices, packages=torch, loaded=loaded)
+    page = checkpage.Page(machine=machine, findings=(), error_given=False, annotations=(),
+                          nearest=None)  # fmt: skip
+    return json.loads(json.dumps(checkpage.as_json(page), default=str))
+
+
+def test_what_check_prints_is_read():
+    """The two commands agree on the form, also where torch could not be loaded."""
+    card = Gpu(uuid="GPU-1", index=0, name="NVIDIA H200", memory=150754820096, arch="sm_90")
+    for loaded in (None, Loaded(version="2.11.0+cu130", cuda="13.0")):
+        here = plan(engine="sglang", release="0.5.12", check=printed(card, card, loaded=loaded))
+        here = here.situation
+        assert (here.gpu, here.gpus, here.memory) == ("H200", 2, 143771)
+        assert (here.torch.version, here.torch.toolkit) == ("2.11.0", "13.0")
+
+
+def test_a_machine_whose_driver_tells_no_memory():
+    """The kernel module's files name the model; the rest is known of it."""
+    card = Gpu(uuid="GPU-1", index=0, name="NVIDIA H200")
+    here = plan(engine="sglang", release="0.5.12", check=printed(card)).situation
+    assert (here.gpu, here.architecture.arch, here.memory) == ("H200", "sm_90", 141 * 1024)
+
+
+def test_an_amd_card_without_torch():
+    card = Gpu(uuid="GPU-1", index=0, name="gfx90a", memory=64 << 30, arch="gfx90a")
+    made = plan(
+        engine="sglang", release="0.5.23", check=printed(card, installed=False, vendor="rocm")
+    )
+    assert made.situation.torch.version == ""
+    assert made.args == ("--attention-backend", "triton", "--cuda-graph-max-bs-decode", "256")
 
 
 def test_a_gpu_without_a_known_name_is_known_by_its_architecture():
