@@ -6,6 +6,7 @@ from matrix.cli.cache import add_cache
 from matrix.cli.claims import FORMATS, claims_command
 from matrix.cli.diff import diff_command
 from matrix.cli.history import history_command
+from matrix.cli.issues import issues_command
 from matrix.cli.lint import add_lint
 from matrix.cli.merge import merge_command
 from matrix.cli.options import Add
@@ -35,6 +36,10 @@ def add_readers(add: Add) -> None:
                      help="constraint: a line for pip; badge: JSON for shields.io")  # fmt: skip
     sub.add_argument("--strict", action="store_true",
                      help="a constraint that leaves out what is unknown")  # fmt: skip
+    text = "say which issues to open and close after a night, one per root cause"
+    sub = add("issues", issues_command, [], text)
+    sub.add_argument("--known", type=Path, metavar="FILE",
+                     help="JSON: number, state and body of those there are")  # fmt: skip
     sub = add("merge", merge_command, [], "take bundles of other machines in")
     sub.add_argument("sources", nargs="+", metavar="SOURCE",
                      help="a folder, a zip or tar archive, or an fsspec URL of one")  # fmt: skip

@@ -1,0 +1,165 @@
+"""Root causes of failures over nights, and what to do with an issue for each.
+
+A night is the runs of one day in UTC. A cause comes when a failure shows it for the first time, or
+again after two silent nights; a night is silent on it only if everything ran in which it was last
+seen. What failed in the first night of all is known from the beginning and gets no issue.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from matrix.query import Database
+from matrix.signatures import normalize
+
+SILENT_NIGHTS = 2
+MOST = 20
+"""So many issues are opened in a night at most; the rest waits for the next."""
+Place = tuple[str, str, str]
+"""(cell, execution, suite)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """A test, or a suite that got no further, that failed in one night."""
+
+    run: str
+    place: Place
+    test: str
+    subject: str
+    verdict: str
+    reason: str
+    signature: str
+
+    @property
+    def cause(self) -> str:
+        """What failures of one cause share; wrong numbers differ, so theirs is the subject."""
+        text = self.subject if self.verdict == "wrong" else normalize(self.signature or self.reason)
+        told = (self.verdict, text or self.subject)
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Night:
+    """What ran in one day, and what of it failed."""
+
+    day: str
+    ran: frozenset[Place]
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Issue:
+    """An issue that there is already for a cause."""
+
+    number: int
+    cause: str
+    open: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Action:
+    """What to do: open an issue, or reopen or close that of `number`, and with what failures.
+
+    `since` is the day the cause came, `last` the newest on which it was seen.
+    """
+
+    kind: Literal["open", "reopen", "close"]
+    cause: str
+    number: int | None
+    since: str
+    last: str
+    failures: tuple[Failure, ...]
+
+
+_FAILED = """
+SELECT run, cell, execution, suite, test, verdict, reason, signature,
+    coalesce(nullif(feature, ''), nullif(workload, ''), nullif(test, ''), suite) AS subject
+FROM rows WHERE metric = '' AND is_bad(verdict) AND waiver = ''
+ORDER BY run, cell, execution, suite, test, reason
+"""
+_RAN = """
+SELECT DISTINCT run, cell, execution, suite
+FROM rows WHERE metric = '' AND verdict <> '' AND is_evidence(verdict)
+"""
+
+
+def nights(database: Database) -> list[Night]:
+    """All nights of a store, oldest first."""
+    ran: dict[str, set[Place]] = {}
+    for line in database.select(_RAN).records():
+        ran.setdefault(line["run"][:8], set()).add(_place(line))
+    failed: dict[str, list[Failure]] = {}
+    for line in database.select(_FAILED).records():
+        told = {name: line[name] for name in ("run", "test", "subject", "verdict", "reason")}
+        failure = Failure(**told, signature=line["signature"], place=_place(line))
+        failed.setdefault(line["run"][:8], []).append(failure)
+    return [
+        Night(day=day, ran=frozenset(ran[day]), failures=tuple(failed.get(day, ())))
+        for day in sorted(ran)
+    ]
+
+
+def _place(line: Mapping[str, str]) -> Place:
+    return line["cell"], line["execution"], line["suite"]
+
+
+@dataclass(kw_only=True, slots=True)
+class _Course:
+    """A cause while the nights go by; `since` is "" while it is away."""
+
+    since: str
+    first: bool
+    last: str = ""
+    failures: tuple[Failure, ...] = ()
+    silent: int = 0
+
+
+def actions(past: Sequence[Night], issues: Iterable[Issue]) -> list[Action]:
+    """What to do after the newest of these nights, loudest causes first; again: nothing.
+
+    An issue that somebody closed while its cause was there stays closed until the cause comes anew.
+    """
+    known = {issue.cause: issue for issue in sorted(issues, key=lambda issue: issue.number)}
+    tonight = past[-1].day if past else ""
+    made = []
+    for cause, course in _courses(past).items():
+        issue = known.get(cause)
+        kind: Literal["open", "reopen", "close"] | None = None
+        if course.since and not course.first and issue is None:
+            kind = "open"
+        elif course.since == tonight and issue and not issue.open:
+            kind = "reopen"
+        elif not course.since and issue and issue.open:
+            kind = "close"
+        if kind:
+            number = issue.number if issue else None
+            made.append(
+                Action(
+                    kind=kind, cause=cause, number=number, since=course.since, last=course.last,
+                    failures=course.failures,
+                )
+            )  # fmt: skip
+    made.sort(key=lambda a: (a.kind, a.failures[0].verdict != "wrong", -len(a.failures), a.cause))
+    late = [action for action in made if action.kind == "open"][MOST:]
+    return [action for action in made if action not in late]
+
+
+def _courses(past: Sequence[Night]) -> dict[str, _Course]:
+    found: dict[str, _Course] = {}
+    for number, night in enumerate(past):
+        tonight: dict[str, list[Failure]] = {}
+        for failure in night.failures:
+            tonight.setdefault(failure.cause, []).append(failure)
+        for cause, failures in tonight.items():
+            course = found.get(cause)
+            if course is None or not course.since:
+                course = found[cause] = _Course(since=night.day, first=number == 0)
+            course.last, course.failures, course.silent = night.day, tuple(failures), 0
+        for cause in found.keys() - tonight.keys():
+            course = found[cause]
+            if course.since and {failure.place for failure in course.failures} <= night.ran:
+                course.silent += 1
+                course.since = "" if course.silent == SILENT_NIGHTS else course.since
+    return found
