@@ -90,6 +90,19 @@ def side(name: str, store: Store) -> Side:
     return _of_runs(name, [read_run(folder) for folder in folders])
 
 
+def since_last(store: Store, entries: Iterable[Entry]) -> Difference | None:
+    """What the newest run of these entries changed beside all runs before it, if there are any."""
+    last = max((entry.run for entry in entries), default="")
+    folder = next((path for path in store.folders if (path / last).is_dir()), None)
+    if not last or folder is None:
+        return None
+    earlier = [path for path in bundles_in(folder) if path.name < last]
+    if not earlier:
+        return None
+    before = _of_runs("before", [read_run(path) for path in earlier])
+    return compare(before, _of_runs(last, [read_run(folder / last)]))
+
+
 def _of_runs(name: str, runs: list[RunInfo]) -> Side:
     paths = {run.id: run.path for run in runs}
     entries = list(runs[0].entries) if len(runs) == 1 else newest_of(runs)

@@ -1,6 +1,6 @@
 """A workload's numbers over releases and over time, one execution at a time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,50 @@ def trends(workload: str, database: Database) -> tuple[Trend, ...]:
                 )
             )
     return tuple(sorted(found, key=lambda t: (t.place, t.params, t.metric)))
+
+
+_EVERY = """
+SELECT run, time, cell, execution, device_model, provision, workload, params, metric, unit, better,
+    median, spread, source
+FROM rows WHERE metric <> '' AND workload <> '' AND reason = '' AND median IS NOT NULL
+    AND list_contains($1, run)
+ORDER BY time, run, round
+"""
+_SERIES = ("cell", "execution", "device_model", "provision", "workload", "params", "metric", "unit")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Series:
+    """A metric of an execution over its runs, oldest first, as today's test measures it."""
+
+    key: tuple[str, ...]
+    workload: str
+    params: str
+    metric: str
+    unit: str
+    better: str
+    values: tuple[tuple[str, float, float | None], ...]
+    """(time, median, interquartile range)."""
+
+
+def over_time(database: Database, runs: Sequence[str]) -> list[Series]:
+    """All series of these runs that have more than one of them; `key` is that of a column."""
+    found: dict[tuple[str, ...], dict[str, Mapping[str, Any]]] = {}
+    for line in database.select(_EVERY, [list(runs)]).records():
+        found.setdefault(tuple(str(line[name]) for name in _SERIES), {})[line["run"]] = line
+    made = []
+    for (*column, workload, params, metric, unit), lines in found.items():
+        newest = list(lines.values())[-1]
+        same = [line for line in lines.values() if line["source"] == newest["source"]]
+        values = tuple((line["time"], line["median"], line["spread"]) for line in same)
+        if len(values) > 1:
+            made.append(
+                Series(
+                    key=tuple(column), workload=workload, params=params, metric=metric, unit=unit,
+                    better=newest["better"], values=values,
+                )
+            )  # fmt: skip
+    return made
 
 
 def _value(line: Mapping[str, Any]) -> Value:

@@ -15,7 +15,7 @@ from matrix.workspace import Workspace
 if TYPE_CHECKING:
     from matrix.claims import Claim
 
-FORMATS = ("terminal", "markdown", "constraint", "badge")
+FORMATS = ("terminal", "markdown", "constraint", "badge", "svg")
 
 
 def claims_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
@@ -34,8 +34,12 @@ def claims_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
         print(write(found), end="")
         return errors.OK
     together = constraint(found)
-    if arguments.format == "badge":
-        print_json(claimspage.badge(arguments.feature[0], together))
+    if arguments.format in {"badge", "svg"}:
+        told = claimspage.badge(arguments.feature[0], together)
+        if arguments.format == "badge":
+            print_json(told)
+        else:
+            print(claimspage.picture(told), end="")
         return errors.OK
     if together is None:
         names = ", ".join(dict.fromkeys(claim.feature for claim in found))
@@ -49,7 +53,7 @@ def _check(arguments: argparse.Namespace) -> None:
     problems = []
     if arguments.json and arguments.format != "terminal":
         problems.append("`--json` and `--format` are two formats; leave out one")
-    if arguments.format == "badge" and len(arguments.feature) != 1:
+    if arguments.format in {"badge", "svg"} and len(arguments.feature) != 1:
         problems.append("a badge is of one feature; name it with `--feature`")
     if arguments.strict and arguments.format != "constraint":
         problems.append("`--strict` needs `--format constraint`")

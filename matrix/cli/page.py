@@ -14,8 +14,9 @@ from matrix.workspace import Workspace
 if TYPE_CHECKING:
     from matrix.store import Entry
     from matrix.tables import Tables
+    from matrix.trend import Series
 
-CHARTS = ("table", "differing", "versions", "curves", "ratios")
+CHARTS = ("table", "differing", "versions", "time", "curves", "ratios")
 SUFFIXES = (".svg", ".png")
 
 
@@ -47,6 +48,7 @@ def write_page(
     from matrix.reports.page import charts, vega
 
     profile = workspace.profile(arguments.profile)
+    series = _over_time(arguments, workspace, entries)
     chosen = select(workspace.expansion.cells, profile.select)
     planned = [cell.id for cell in select(chosen, arguments.select)]
     text = page.render(
@@ -55,12 +57,34 @@ def write_page(
         artefacts=artefacts.read(workspace.store, entries),
         planned=planned,
         scope=scope,
-        library=vega.library() if any(charts.all_of(made)) else "",
+        library=vega.library() if any(charts.all_of(made, series)) else "",
+        series=series,
     )
     _write(arguments.html, text.encode(), "page")
 
 
-def write_picture(arguments: argparse.Namespace, made: "Tables") -> None:
+def _over_time(
+    arguments: argparse.Namespace, workspace: Workspace, entries: Sequence["Entry"]
+) -> list["Series"]:
+    """What the runs beside these measured: local ones or published ones; of a run alone nothing."""
+    from matrix.cli.query import database
+    from matrix.store import bundles_in
+    from matrix.trend import over_time
+
+    folders = workspace.store.folders
+    own = next((f for f in folders if any((f / entry.run).is_dir() for entry in entries)), None)
+    if arguments.run or own is None:
+        return []
+    with database(workspace) as found:
+        return over_time(found, [path.name for path in bundles_in(own)])
+
+
+def write_picture(
+    arguments: argparse.Namespace,
+    workspace: Workspace,
+    made: "Tables",
+    entries: Sequence["Entry"],
+) -> None:
     """Leave a chart as a picture; raises `NothingToRun` where there is nothing to draw."""
     from matrix.reports.page import charts, specs, vega
 
@@ -69,7 +93,8 @@ def write_picture(arguments: argparse.Namespace, made: "Tables") -> None:
         chart = charts.grid(made, only_differing=kind == "differing")
         drawn = [specs.complete(chart)] if chart["points"] else []
     else:
-        found = [chart for chart in charts.all_of(made) if chart["kind"] == kind]
+        series = _over_time(arguments, workspace, entries) if kind == "time" else []
+        found = [chart for chart in charts.all_of(made, series) if chart["kind"] == kind]
         drawn = [specs.together(found)] if found else []
     if not drawn:
         raise NothingToRun(f"these results have nothing that the chart `{kind}` could show")

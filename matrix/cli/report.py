@@ -52,16 +52,29 @@ def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     if not (arguments.out or files or printed):
         return errors.OK
     made = tables_of(arguments, workspace, entries, published=published)
+    told = _changed(arguments, workspace, entries)
     if printed:
-        show(arguments, workspace, made)
+        show(arguments, workspace, made, told)
     if arguments.out or (printed and not scope):
         folder = arguments.out or store.local / "tables"
-        write(made, folder, workspace, scope=", ".join(scope), published=published)
+        write(made, folder, workspace, scope=", ".join(scope), changed=told, published=published)
     if arguments.html:
         write_page(arguments, workspace, made, entries, ", ".join(scope))
     if arguments.picture:
-        write_picture(arguments, made)
+        write_picture(arguments, workspace, made, entries)
     return errors.OK
+
+
+def _changed(
+    arguments: argparse.Namespace, workspace: Workspace, entries: Sequence["Entry"]
+) -> str:
+    """What the newest run changed, where Markdown was asked for."""
+    from matrix.diff import since_last
+    from matrix.reports import diffpage
+
+    asked = arguments.format == "markdown" or arguments.out
+    found = since_last(workspace.store, entries) if asked and not arguments.select else None
+    return diffpage.since_last(found) if found else ""
 
 
 def fields_of(cell: str, execution: str) -> Fields:
@@ -139,14 +152,16 @@ def tables_of(
     )
 
 
-def show(arguments: argparse.Namespace, workspace: Workspace, made: "Tables") -> None:
+def show(
+    arguments: argparse.Namespace, workspace: Workspace, made: "Tables", changed: str = ""
+) -> None:
     """Print tables, unless standard output is for JSON."""
     from matrix.reports import markdown, terminal
 
     if arguments.json:
         return
     if getattr(arguments, "format", "terminal") == "markdown":
-        print(markdown.render(made))
+        print(markdown.render(made, changed=changed))
     else:
         width = shutil.get_terminal_size((160, 24)).columns
         color = sys.stdout.isatty() and "NO_COLOR" not in workspace.env
@@ -154,7 +169,13 @@ def show(arguments: argparse.Namespace, workspace: Workspace, made: "Tables") ->
 
 
 def write(
-    made: "Tables", folder: Path, workspace: Workspace, *, scope: str = "", published: bool = False
+    made: "Tables",
+    folder: Path,
+    workspace: Workspace,
+    *,
+    scope: str = "",
+    changed: str = "",
+    published: bool = False,
 ) -> None:
     """Leave tables as Markdown and CSV; `scope` says what they show where it is not everything."""
     from matrix.cli import guide
@@ -162,7 +183,7 @@ def write(
     from matrix.reports import changespage, csvfiles, featurepage, markdown, torchao
 
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {"README": markdown.render(made, scope)}
+    pages = {"README": markdown.render(made, scope, changed)}
     if not scope:  # a part of the results would look as if the rest had never run
         pages["FEATURES"] = featurepage.render(made, catalogue())
         pages["CHANGES"] = changespage.render(made)

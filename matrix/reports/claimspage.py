@@ -1,8 +1,11 @@
 """Claims as text, Markdown, constraint lines, a badge, and data (`claims.schema.json`)."""
 
 from collections.abc import Iterator, Sequence
+from html import escape
 from itertools import groupby
 from typing import Any
+
+from rich.cells import cell_len
 
 from matrix.claims import SCHEMA, Claim, Constraint
 from matrix.history import Release
@@ -13,6 +16,16 @@ from matrix.reports.text import clean
 
 HEAD = ("feature", "torch", "variants", "newest measured", "last verified", "unknown between")
 NAMED = 6
+# white on them is read: their contrast is above 4.5
+_FILLS = {"brightgreen": "#1a7f37", "yellow": "#8a6100", "red": "#b42318"}
+_BADGE = """\
+<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img"
+  aria-label="{label}: {message}"><title>{label}: {message}</title>
+<rect width="{width}" height="20" rx="3" fill="#444c56"/>
+<path d="M{left} 0h{right}v20h-{right}z" fill="{fill}"/>
+<g fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11" text-anchor="middle">
+<text x="{middle}" y="14">{label}</text><text x="{end}" y="14">{message}</text></g></svg>
+"""
 
 
 def render(found: Sequence[Claim]) -> str:
@@ -74,6 +87,16 @@ def badge(feature: str, found: Constraint | None) -> dict[str, Any]:
         message = f"torch {bound}, verified {found.verified}"
         color = "brightgreen" if found.open else "yellow"
     return {"schemaVersion": 1, "label": clean(feature, 60), "message": message, "color": color}
+
+
+def picture(told: dict[str, Any]) -> str:
+    """The badge as SVG, for places that load nothing from elsewhere."""
+    label, message = told["label"], told["message"]
+    left, right = (round(6.6 * cell_len(text)) + 12 for text in (label, message))
+    return _BADGE.format(
+        label=escape(label), message=escape(message), left=left, right=right, width=left + right,
+        middle=left // 2, end=left + right // 2, fill=_FILLS[told["color"]],
+    )  # fmt: skip
 
 
 def as_json(found: Sequence[Claim], generated: str) -> dict[str, Any]:

@@ -72,13 +72,18 @@ def _where(one: Finding | Changed) -> str:
     return f"{one.cell} {one.execution}"
 
 
+def counts(found: Difference) -> str:
+    """How many tests changed in which way."""
+    kinds: dict[str, int] = {}
+    for line in lines(found):
+        kinds[line.kind] = kinds.get(line.kind, 0) + len(line.where)
+    told = [f"{count} {kind}" for kind, count in kinds.items()]
+    return ", ".join([*told, f"{found.same} unchanged"])
+
+
 def summary(found: Difference) -> str:
     """All of it in a sentence."""
-    counts: dict[str, int] = {}
-    for line in lines(found):
-        counts[line.kind] = counts.get(line.kind, 0) + len(line.where)
-    told = [f"{count} {kind}" for kind, count in counts.items()]
-    told += [f"{found.same} unchanged"]
+    told = [counts(found)]
     parts = (("added", found.added), ("left out", found.left_out), ("excluded", found.excluded))
     told += [f"{len(some)} {what}" for what, some in parts if some]
     return f"{found.before} → {found.now}: {', '.join(told)}"
@@ -148,6 +153,11 @@ def markdown(found: Difference) -> str:
     for title, texts in _rest(found):
         out += [f"{title}", "", *(f"- {code(text)}" for text in _first(texts)), ""]
     return "\n".join(out)
+
+
+def since_last(found: Difference) -> str:
+    """A line of Markdown for the top of a report."""
+    return f"Beside the runs before it, the newest run {code(found.now)} has: {counts(found)}."
 
 
 def as_json(found: Difference) -> dict[str, Any]:

@@ -31,13 +31,17 @@ _PLAIN = re.compile(
 _EMPHASIS = re.compile(r"(?<![A-Za-z0-9_])_|_(?![A-Za-z0-9_])")
 
 
-def render(tables: "Tables", scope: str = "") -> str:
-    """Render the tables; `scope` says of which part of the results. Ends with a newline."""
+def render(tables: "Tables", scope: str = "", changed: str = "") -> str:
+    """Render the tables; ends with a newline.
+
+    `scope` says of which part of the results they are, `changed` what the newest run changed.
+    """
     short = names(tables.executions)
     alarm = [f"**{mark(Verdict.WRONG).symbol} {tables.summary.alarm}**"] * bool(
         tables.summary.alarm
     )
-    parts = [TITLE, *alarm, tables.summary.sentence, NOTE, *([f"Only {scope}."] if scope else [])]
+    head = [TITLE, *alarm, *filter(None, [changed]), tables.summary.sentence, NOTE]
+    parts = [*head, *([f"Only {scope}."] if scope else [])]
     for section in (_wrong, _features, _throughput, _suites, _untested, _columns):
         lines = list(section(tables, short))
         if lines:

@@ -61,7 +61,7 @@ def _measurements(frame: Frame) -> dict[tuple[tuple[str, ...], str], dict[str, A
     for row in metrics:
         key = (
             row["workload"] or row["test"],
-            _params(row["params"])[0],
+            parameters(row["params"])[0],
             row["metric"],
             row["unit"],
         )
@@ -69,14 +69,14 @@ def _measurements(frame: Frame) -> dict[tuple[tuple[str, ...], str], dict[str, A
         rounds.setdefault((key, row["label"]), []).append(row | {"source": source})
         keys_of.setdefault(row["test"], {})[key] = None
     for place, several in rounds.items():
-        cells[place] = _value(_of_rounds(several), _params(several[0]["params"])[1])
+        cells[place] = _value(_of_rounds(several), parameters(several[0]["params"])[1])
     _add_ceilings(cells, {place: _dtype(several[0]["params"]) for place, several in rounds.items()})
     measured = {(row["test"], row["label"]) for row in metrics}
     outcomes = outcomes[(outcomes["workload"] != "") | (outcomes["suite"] == "throughput")]
     for row in records(outcomes):
         if (row["test"], row["label"]) not in measured:
             status = "no metric" if row["verdict"] == "pass" else row["verdict"]
-            own = (row["workload"] or row["test"], _params(row["params"])[0], "", "")
+            own = (row["workload"] or row["test"], parameters(row["params"])[0], "", "")
             for key in keys_of.get(row["test"], {own: None}):
                 blank = dict.fromkeys(_FIELDS)
                 cells[key, row["label"]] = blank | {"status": status, "why": row["reason"]}
@@ -138,7 +138,7 @@ def _add_ceilings(
 
 def _dtype(params: str) -> str:
     """The dtype that a workload computes in; "" where it says none."""
-    return next((part[6:] for part in _params(params)[0].split() if part[:6] == "dtype="), "")
+    return next((part[6:] for part in parameters(params)[0].split() if part[:6] == "dtype="), "")
 
 
 def _value(row: dict[str, Any], work: dict[str, float]) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def _value(row: dict[str, Any], work: dict[str, float]) -> dict[str, Any]:
     return cell
 
 
-def _params(text: str) -> tuple[str, dict[str, float]]:
+def parameters(text: str) -> tuple[str, dict[str, float]]:
     """Parameters as `k=v`, sorted, and apart from them the work done in a call."""
     try:
         params = json.loads(text or "{}")

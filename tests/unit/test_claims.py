@@ -1,6 +1,7 @@
 """Claims say what the evidence says, and name what is unknown."""
 
 import json
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
@@ -165,6 +166,14 @@ def test_where_nothing_passes_there_is_no_constraint(results, claims):
     done = claims("--format", "constraint")
     assert (done.code, done.out) == (3, "")
     assert "no measured release passes all of a" in done.err
+
+
+def test_a_badge_is_a_picture_too(results, claims):
+    keep(results, feature("a<b"))
+    root = ElementTree.fromstring(claims("--format", "svg", "--feature", "a<b").out)
+    assert root.attrib["aria-label"] == "a<b: torch ≥ 2.6.0, verified 2026-01-01"
+    done = claims("--format", "svg")
+    assert (done.code, "a badge is of one feature" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize(

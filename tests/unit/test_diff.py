@@ -186,3 +186,15 @@ def test_rows_of_a_newer_schema_are_not_compared(results, diff):
     assert now.rows == ()
     assert "it is of schema 2" in now.complaints[0]
     assert pq.read_table(next(Store(results).run(run).path.rglob("rows.parquet"))).num_rows == 1
+
+
+def test_a_report_begins_with_what_the_newest_run_changed(results, run_cli, matrix_file):
+    """The newest evidence of all runs before it is what it is compared with."""
+    matrix_file('[[torch]]\nversion = "2.6.0"\nvariants = ["cpu"]')
+    keep(results, feature("a"), feature("b"))
+    first = run_cli("report", "--format", "markdown").out
+    assert "Beside the runs before it" not in first
+    run = keep(results, feature("a", "fail", reason="boom", recipe="new"), feature("b"), night=2)
+    text = run_cli("report", "--format", "markdown").out
+    line = f"Beside the runs before it, the newest run `{run}` has: 1 new, 1 unchanged."
+    assert text.split("\n\n")[1] == line

@@ -6,6 +6,7 @@ import html
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -19,6 +20,7 @@ from matrix.reports.page import charts, evidence, shapes
 from matrix.reports.page.data import for_script, style_of
 from matrix.reports.text import block
 from matrix.rows import Row
+from matrix.trend import Series
 
 HOSTILE = (
     "</script><script>alert(1)</script><!--<img src=x onerror=alert(1)> ../../etc/passwd "
@@ -367,6 +369,39 @@ def test_devices_are_never_in_one_chart():
 
 def test_one_release_is_no_chart_over_releases():
     assert points_of(metric()) == []
+
+
+def test_over_time_each_column_has_a_line_of_its_runs_with_their_intervals():
+    """A workload that has changed is another one; too many runs are thinned, newest kept."""
+    built = tables.build([metric(median=2.0), metric("2.10.0")], changes=())
+    key = ("torch2.9.0-cpu-py3.11", "venv-cpu", "Xeon", "built")
+    values = tuple((f"2026-11-{day:02d}T03:00:00+00:00", 2.0, 0.2) for day in range(1, 23))
+    fields = {"params": "{}", "metric": "time", "unit": "s", "better": "lower"}
+    series = [Series(key=key, workload="gemm", values=values, **fields)]
+    [chart] = charts.over_time(built, [*series, replace(series[0], key=("gone", *key[1:]))])
+    assert (chart["kind"], chart["title"]) == ("time", "gemm over time")
+    assert chart["subtitle"] == "time, s, lower is better, on cpu"
+    assert len(chart["points"]) == 22
+    point = chart["points"][0]
+    assert (point["time"], point["series"]) == ("2026-11-22T03:00:00Z", "2.9.0")
+    assert (point["low"], point["value"], point["high"]) == pytest.approx((1.9, 2.0, 2.1))
+
+
+def test_a_year_of_runs_is_thinned(monkeypatch):
+    """So that the page stays small; it says so, and the newest run is there."""
+    monkeypatch.setattr(charts, "MOST_POINTS", 10)
+    built = tables.build([metric()], changes=())
+    values = tuple((f"2026-11-{day:02d}T03:00:00+00:00", 2.0, None) for day in range(1, 23))
+    key = ("torch2.9.0-cpu-py3.11", "venv-cpu", "Xeon", "built")
+    one = Series(
+        key=key, workload="gemm", params="{}", metric="time", unit="s", better="lower",
+        values=values,
+    )  # fmt: skip
+    [chart] = charts.over_time(built, [one])
+    assert [point["time"][8:10] for point in chart["points"]] == [
+        "22", "19", "16", "13", "10", "07", "04", "01",
+    ]  # fmt: skip
+    assert chart["subtitle"].endswith(", one run in 3")
 
 
 def test_a_curve_is_over_a_number_that_varies_in_one_column():

@@ -18,6 +18,7 @@ from matrix.artefacts import Artefacts
 from matrix.features import Feature
 from matrix.reports.page import charts, data, evidence, specs
 from matrix.reports.text import clean
+from matrix.trend import Series
 
 if TYPE_CHECKING:
     from matrix.tables import Tables
@@ -33,15 +34,16 @@ def render(
     planned: Sequence[str] = (),
     scope: str = "",
     library: str = "",
+    series: Iterable[Series] = (),
 ) -> str:
     """Render the page.
 
-    `planned` are the cells of the matrix file, `library` is JavaScript that defines `vegaEmbed`;
-    without it there are no charts.
+    `planned` are the cells of the matrix file, `series` what charts over time show; `library` is
+    JavaScript that defines `vegaEmbed`: without it there are no charts.
     """
     style = _asset("page.css")
     script = "\n".join(['"use strict";', "(() => {", *map(_asset, SCRIPTS), "})();"])
-    made = _data(tables, list(declared), planned)
+    made = _data(tables, list(declared), planned, charts.all_of(tables, series))
     template = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(_asset("page.html.j2"))
@@ -60,7 +62,12 @@ def render(
     )
 
 
-def _data(tables: "Tables", declared: list[Feature], planned: Sequence[str]) -> dict[str, Any]:
+def _data(
+    tables: "Tables",
+    declared: list[Feature],
+    planned: Sequence[str],
+    drawn: Iterable[Mapping[str, Any]],
+) -> dict[str, Any]:
     marks = data.Marks()
     made: dict[str, Any] = {
         "columns": data.columns(tables),
@@ -70,7 +77,7 @@ def _data(tables: "Tables", declared: list[Feature], planned: Sequence[str]) -> 
         "untested": data.untested(tables, planned),
         "causes": data.root_causes(tables),
         "baseline": clean(tables.baseline or "", 160),
-        "charts": [chart | {"spec": specs.spec(chart)} for chart in charts.all_of(tables)],
+        "charts": [{**chart, "spec": specs.spec(chart)} for chart in drawn],
     }
     return made | {"marks": marks.table()}
 

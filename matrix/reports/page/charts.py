@@ -12,9 +12,15 @@ from matrix.reports.text import clean, scale
 from matrix.tables.features import by_companions
 from matrix.tables.releases import place_of
 from matrix.tables.verdicts import NOT_MEASURED
+from matrix.tables.workloads import parameters
+from matrix.trend import Series
 
 if TYPE_CHECKING:
     from matrix.tables import Tables
+
+MOST_POINTS = 12_000
+"""Of all charts over time together: about 3 MB of a page."""
+_KEY = ("cell", "execution", "device_model", "provision")
 
 
 def versions(tables: "Tables") -> list[dict[str, Any]]:
@@ -62,6 +68,37 @@ def curves(tables: "Tables") -> list[dict[str, Any]]:
             head = {"title": f"{title} by {clean(key, 40)}"}
             said = f"{_axis(metric, kept)}, on {device}"
             charts.append({"kind": "curves", **head, "subtitle": said, "points": kept})
+    return charts
+
+
+def over_time(tables: "Tables", series: Iterable[Series]) -> list[dict[str, Any]]:
+    """One chart per workload, metric and device: its value in every run, a line per column.
+
+    Of many runs each line has so few that the page stays small: every second, third ….
+    """
+    where = _columns(tables)
+    columns = zip(*(tables.executions[name] for name in _KEY), strict=True)
+    labels = dict(zip(columns, map(str, tables.executions.index), strict=True))
+    shown = [one for one in series if one.key in labels]
+    step = -(-sum(len(one.values) for one in shown) // MOST_POINTS)
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for one in shown:
+        at = where[labels[one.key]]
+        params = parameters(one.params)[0]
+        group = (one.workload, params, one.metric, one.better, at["device"], one.unit)
+        for time, median, spread in one.values[::-step]:
+            half = (spread or 0.0) / 2
+            ends = {"low": median - half, "high": median + half}
+            point = {"time": f"{clean(time[:19], 19)}Z", "value": median, **ends, "unit": one.unit}
+            groups[group].append(at | point | {"series": at["short"]})
+    every = "" if step == 1 else f", one run in {step}"
+    charts = []
+    for (name, params, metric, better, device, _), points in groups.items():
+        made = _scaled(points)
+        title = " ".join(filter(None, [clean(name, 60), clean(params, 120)]))
+        told = f"{_axis(metric, made)}, {clean(better, 10)} is better, on {device}{every}"
+        head = {"title": f"{title} over time", "subtitle": told}
+        charts.append({"kind": "time", **head, "points": made})
     return charts
 
 
@@ -158,8 +195,9 @@ def _axis(metric: str, points: Iterable[Mapping[str, Any]]) -> str:
     return f"{'rate' if unit.endswith('/s') else clean(metric, 40)}, {unit}"
 
 
-def all_of(tables: "Tables") -> Iterator[dict[str, Any]]:
+def all_of(tables: "Tables", series: Iterable[Series] = ()) -> Iterator[dict[str, Any]]:
     """The charts of the page, in its order."""
     yield from ratios(tables)
     yield from versions(tables)
+    yield from over_time(tables, series)
     yield from curves(tables)

@@ -20,7 +20,13 @@ _RULE = {"type": "rule", "strokeWidth": 2, "opacity": 0.6}
 
 def spec(chart: Mapping[str, Any]) -> dict[str, Any]:
     """The specification of a chart without its points."""
-    makers = {"versions": _versions, "curves": _curves, "ratios": _ratios, "grid": _grid}
+    makers = {
+        "versions": _versions,
+        "curves": _curves,
+        "time": _time,
+        "ratios": _ratios,
+        "grid": _grid,
+    }
     base = {"$schema": SCHEMA, "data": {"name": "points"}, "background": "transparent"}
     return base | makers[chart["kind"]](chart)
 
@@ -87,6 +93,18 @@ def _curves(chart: Mapping[str, Any]) -> dict[str, Any]:
     x: dict[str, Any] = {"field": "x", "type": "quantitative", "title": parameter}
     x |= {"scale": {"type": "log", "base": 2}, "axis": axis}
     return made | {"encoding": {"x": x}}
+
+
+def _time(chart: Mapping[str, Any]) -> dict[str, Any]:
+    made = _versions(chart)
+    for layer in made["layer"]:
+        colour = layer["encoding"]["color"]
+        layer["encoding"]["color"] = colour | {"legend": colour["legend"] | {"symbolLimit": 8}}
+        if "tooltip" in layer["encoding"]:
+            layer["encoding"]["tooltip"] = _told("short", "time", "value", "low", "high", "unit")
+    axis = {"labelAngle": -40, "format": "%Y-%m-%d", "grid": False, "tickCount": 6}
+    x: dict[str, Any] = {"field": "time", "type": "temporal", "title": None, "axis": axis}
+    return made | {"encoding": {"x": x | {"scale": {"type": "utc"}}}}
 
 
 def _ratios(_chart: Mapping[str, Any]) -> dict[str, Any]:
