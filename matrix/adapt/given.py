@@ -78,4 +78,9 @@ def over(decisions: Iterable[Decision], own: Sequence[Setting]) -> Iterator[Deci
 
 def _decider(choice: str, own: Sequence[Setting]) -> Setting | None:
     kind = "parallel" if choice.endswith("parallel") else choice
-    return next((one for one in own if one.name.startswith(_DECIDES.get(kind, ("\0",)))), None)
+    return next((one for one in own if decides(one, kind)), None)
+
+
+def decides(one: Setting, choice: str) -> bool:
+    """Whether a flag of the user's takes a choice out of our hands."""
+    return one.name.startswith(_DECIDES.get(choice, ("\0",)))

@@ -12,7 +12,7 @@ from matrix.adapt.choices.weights import kv_cache, quantization
 from matrix.adapt.evidence import Evidence
 from matrix.adapt.flagset import FlagSet
 from matrix.adapt.gates import chosen
-from matrix.adapt.given import over, parse, ranks
+from matrix.adapt.given import decides, over, parse, ranks
 from matrix.adapt.settings import Decision, Left, Plan, Setting
 from matrix.adapt.situation import Served, Situation, situation
 from matrix.errors import InputError
@@ -38,6 +38,9 @@ def plan(
     evidence = Evidence(folder=results)
     own, problems = parse(here.flags, given)
     tp = ranks(here.flags, own)
+    if any(decides(one, "quantization") for one in own):
+        # how many bytes those weights have is not known
+        here = replace(here, served=replace(here.served, parameters=0))
     decisions: list[Decision] = []
     try:
         fitting = _fitting(here, evidence, tp)

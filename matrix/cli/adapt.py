@@ -132,6 +132,8 @@ def _data(made: "Plan") -> dict[str, Any]:
 
 
 def _explain(made: "Plan") -> None:
+    from matrix.accelerators.models import find_model
+
     here = made.situation
     toolkit = "CUDA" if here.architecture.accelerator == "cuda" else "ROCm"
     torch = f"torch {here.torch.version or 'not known'}"
@@ -141,6 +143,9 @@ def _explain(made: "Plan") -> None:
     )
     print(f"{here.engine} {here.release} on {where}, {torch}", file=sys.stderr)
     print(f"  torch: {here.torch.source}\n  flags: {here.flags.source}", file=sys.stderr)
+    model = find_model(here.gpu)
+    if model and model.note:
+        print(f"  {model.name}: {model.note}", file=sys.stderr)
     print("set", file=sys.stderr)
     for one in made.settings:
         _say(one.text, one)

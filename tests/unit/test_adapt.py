@@ -345,6 +345,12 @@ def test_the_graph_default_follows_the_users_ranks():
     assert "--cuda-graph-max-bs-decode 512" in " ".join(given("--tp-size", "4").args)
 
 
+def test_a_quantization_of_the_users_has_a_size_that_nobody_knows():
+    made = given("--quantization", "awq", gpu="H100", gpus=1, served=served(parameters=70e9))
+    assert made.args[-2:] == ("--quantization", "awq")
+    assert "fp8" not in made.args
+
+
 def test_speculative_decoding_leaves_attention_to_the_engine():
     assert "--attention-backend" not in given("--speculative-algorithm", "EAGLE").args
 

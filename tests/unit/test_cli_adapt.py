@@ -20,6 +20,11 @@ def test_args_go_to_stdout_and_reasons_to_stderr(capsys):
     assert "left to the engine\n  kv cache\n      declared: as the activations" in err
 
 
+def test_a_card_that_is_two_devices_is_told(capsys):
+    assert main([*H200[:-3], "MI250", "--results", "none", "--explain"]) == 0
+    assert "MI250: one card is two devices of 64 GiB each; count devices" in capsys.readouterr().err
+
+
 def test_json_has_every_setting_with_its_reason(capsys):
     assert main([*H200, "--json", "--model-params", "8b", "--heads", "32", "--kv-heads", "8"]) == 0
     data = json.loads(capsys.readouterr().out)

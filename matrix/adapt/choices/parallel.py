@@ -22,7 +22,7 @@ def tensor_size(situation: Situation, given: int = 0) -> tuple[int, str]:
     divided = _division(situation)
     if not served.parameters:
         size = sizes[-1]
-        return size, f"all GPUs that can share it, for its size is not given; {divided}"
+        return size, f"all GPUs that can share it, for its size is not known; {divided}"
     need = served.parameters * WEIGHTS[served.weights] / _MIB
     fitting = [tp for tp in sizes if need / tp <= situation.memory * SHARE]
     if not fitting:
