@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from matrix import errors
 from matrix.cli.common import print_json
 from matrix.errors import InputError
-from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
     from matrix.lint.flags import Target
+    from matrix.workspace import Workspace
 
 
 def add_lint(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -28,7 +28,7 @@ def add_lint(add: Callable[..., argparse.ArgumentParser]) -> None:
     parser.add_argument("--notes", action="store_true", help="print notes too, not only count them")
 
 
-def lint_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
+def lint_command(arguments: argparse.Namespace, workspace: "Workspace") -> int:
     """Print what was found; 1 where it is an error or a warning."""
     from matrix.lint.files import lint
 

@@ -12,7 +12,13 @@ def _adapt(add: Add) -> None:
     add_adapt(add)
 
 
-QUICK: Mapping[str, Callable[[Add], None]] = {"adapt": _adapt}
+def _lint(add: Add) -> None:
+    from matrix.cli.lint import add_lint
+
+    add_lint(add)
+
+
+QUICK: Mapping[str, Callable[[Add], None]] = {"adapt": _adapt, "lint": _lint}
 """Name → what adds it; `command(arguments, workspace)` of these uses of a workspace nothing."""
 
 

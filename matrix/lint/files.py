@@ -54,12 +54,11 @@ def lint(paths: Iterable[Path], targets: Iterable[Target]) -> Report:
             if file in read:
                 continue
             try:
-                found = of_file(file, wanted)
+                findings += of_file(file, wanted, notes=not limit)
             except (OSError, SyntaxError, ValueError, RecursionError) as error:
                 unread.append(f"{file}: {type(error).__name__}: {error}")
                 continue
             read.add(file)
-            findings += [f for f in found if not limit or f.rule != "private-api"]
     return Report(
         findings=tuple(sorted(findings)),
         read=len(read),
@@ -84,15 +83,18 @@ def files_of(path: Path) -> Iterator[Path]:
                 yield file
 
 
-def of_file(path: Path, targets: tuple[Target, ...]) -> list[Finding]:
-    """What is found in one file; raises where it cannot be read or is no Python."""
+def of_file(path: Path, targets: tuple[Target, ...], *, notes: bool = True) -> list[Finding]:
+    """What is found in one file; raises where it cannot be read or is no Python.
+
+    Without `notes` private names are not looked for.
+    """
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"larger than {MAX_BYTES >> 20} MiB")
     found: list[Finding] = []
     if path.suffix == ".py":
         with tokenize.open(path) as stream:  # the encoding that the file declares
             text = stream.read()
-        found += _of_python(text, path)
+        found += _of_python(text, path, notes=notes)
     else:
         text = path.read_text(encoding="utf-8")
     for target in targets:
@@ -101,15 +103,17 @@ def of_file(path: Path, targets: tuple[Target, ...]) -> list[Finding]:
     return list(kept(found, path, text))
 
 
-def _of_python(text: str, path: Path) -> Iterator[Finding]:
+def _of_python(text: str, path: Path, *, notes: bool) -> Iterator[Finding]:
     """Findings of a Python file; a rule that its text gives no reason for walks no tree."""
+    versions = VERSIONS.search(text)
+    notes = notes and "torch" in text
+    if not versions and not notes:
+        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other people's backslashes
         tree = ast.parse(text, str(path))
-    if "torch" not in text and "version" not in text:
-        return
     names = Names(imports=imports_of(tree))
-    if VERSIONS.search(text):
+    if versions:
         yield from compared(tree, names, path)
-    if may_use_private(text, names):
+    if notes and may_use_private(text, names):
         yield from private(tree, names, path)
