@@ -164,6 +164,15 @@ def obstacle(kfd: Path = Path(_KFD)) -> Obstacle | None:
     return Obstacle(why, "sudo usermod -aG render,video $USER  # then log in again")
 
 
+def overridden(value: str) -> str:
+    """The architecture that HSA_OVERRIDE_GFX_VERSION names, such as gfx90a for `9.0.10`, or ""."""
+    parts = value.split(".")
+    if len(parts) != 3 or not all(part.isdecimal() for part in parts):  # noqa: PLR2004  x.y.z
+        return ""
+    major, minor, step = map(int, parts)
+    return f"gfx{major}{minor:x}{step:x}"
+
+
 def since(_arch: str) -> str:
     """Which ROCm knows which GPU is in its build's list; no toolkit is asked."""
     return ""

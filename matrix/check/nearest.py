@@ -141,11 +141,11 @@ def _one(lines: list[Mapping[str, Any]]) -> Tested:
 
 
 def device_of(machine: Machine) -> AcceleratorName:
-    """Where torch would run here: on the GPUs it is built for, else on the CPU."""
+    """Where torch is to run here: on the GPUs that there are, else on the CPU."""
     own = machine.accelerator
-    if own and (own in machine.gpus or (machine.recorded and own not in machine.absent)):
+    if own and (own in machine.gpus or not (machine.gpus or own in machine.absent)):
         return own
-    return "cpu" if machine.torch or not machine.gpus else machine.gpus[0]
+    return next(iter(machine.gpus), "cpu")
 
 
 def _distance(machine: Machine, one: Tested) -> tuple[Any, ...]:

@@ -174,6 +174,9 @@ def _only_previews(package: str) -> bool:
 def matches(machine: Machine, bad: facts.KnownBad) -> str:
     """What of this machine makes it a known bad combination, in words; "" where it is none."""
     told: list[str] = []
+    wanted = bad.accelerator
+    if wanted and (wanted in machine.absent or (machine.gpus and wanted not in machine.gpus)):
+        return ""
     for name, specifier in bad.packages.items():
         here = _here(machine, name)
         if not here or not _admits(specifier, here[1]):

@@ -311,6 +311,7 @@ class KnownBad:
     packages: dict[str, str] = field(default_factory=dict)
     rocm: str = ""
     arch: str = ""
+    accelerator: str = ""
     minor: bool = False
 
 

@@ -187,7 +187,7 @@ def _draw_nearest(console: Console, page: Page) -> None:
     _draw_near(console, page.nearest.near)
     green = page.nearest.green
     if green is None:
-        text = f"none of the {page.nearest.cells} measured cells that this machine can run is "
+        text = f"of {page.nearest.cells} measured cells, none that this machine can run is "
         console.print(Padding(Text(f"{text}without a failure"), (0, 0, 0, 4)))
         return
     if green != page.nearest.near:

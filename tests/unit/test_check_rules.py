@@ -281,6 +281,11 @@ class TestAccelerator:
     def test_devices_that_answer(self):
         assert only("access", machine(devices=nvidia())).answer == "yes"
 
+    def test_an_override_with_the_gpus_own_architecture_is_none(self):
+        found = machine("torch==2.12.0+rocm7.2", devices=amd(),
+                        environment={"HSA_OVERRIDE_GFX_VERSION": "9.4.2"})  # fmt: skip
+        assert only("gfx-override", found).answer == "yes"
+
     @pytest.mark.parametrize(("arch", "minor"), [("gfx942", False), ("gfx1036", True)])
     def test_an_override_harms_a_card_that_has_code_of_its_own(self, arch, minor):
         found = machine("torch==2.12.0+rocm7.2", devices=amd(replace(MI300, arch=arch)),
@@ -471,6 +476,11 @@ class TestPackages:
         found = machine("torch==2.9.1", "nvidia-cudnn-cu12==9.10.2.21")
         assert only("known-bad", found).subject == "conv3d-cudnn"
         assert not answers("known-bad", machine("torch==2.9.1", "nvidia-cudnn-cu12==9.16.0.29"))
+
+    def test_a_combination_of_one_vendor_is_none_where_its_gpus_are_absent(self):
+        lines = ("torch==2.9.1", "nvidia-cudnn-cu12==9.10.2.21")
+        assert not answers("known-bad", machine(*lines, absent=frozenset({"cuda"})))
+        assert not answers("known-bad", machine(*lines, devices=amd()))
 
     def test_silently_wrong_numbers_are_told_by_release_and_architecture(self):
         gpu = replace(MI300, arch="gfx950")

@@ -20,7 +20,10 @@ NEEDED = 7  # of the eight that are held
 
 
 def said_of(path):
-    """Each thing that `check` says is wrong: findings, and annotations of the error's text."""
+    """Each thing that `check` says is wrong: findings, and annotations of the error's text.
+
+    Without the line of the error itself: to repeat it is not to know its cause.
+    """
     told = record.read(path)
     found = [
         f"{finding.id} {finding.said.subject} {finding.said.evidence} {finding.said.fix}"
@@ -28,7 +31,7 @@ def said_of(path):
         if finding.answer == "no"
     ]
     found += [
-        " ".join((one.id, one.line, one.cause, one.fix, *one.here))
+        " ".join((one.id, one.cause, one.fix, *one.here))
         for one in annotate(told.error, told.machine)
     ]
     return [text.lower() for text in found]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from matrix import facts
-from matrix.accelerators import ACCELERATORS
+from matrix.accelerators import ACCELERATORS, rocm
 from matrix.check import fixes
 from matrix.check.finding import Basis, Said, no, rule, unknown, yes
 from matrix.check.machine import Machine
@@ -136,9 +136,13 @@ def override(machine: Machine) -> Iterator[Said]:
     read = machine.loaded.arch_list if machine.loaded else ()
     archs = read or (machine.build.arch_list if machine.build else ())
     own = [arch for arch in machine.archs if arch.startswith("gfx")]
+    other = rocm.overridden(value)
+    if other and own == [other]:
+        yield yes(f"HSA_OVERRIDE_GFX_VERSION={value} is {other}, the GPU's own", "the environment")
+        return
     needless = bool(own) and all(ACCELERATORS["rocm"].covers(archs, a) == "code" for a in own)
     told = f"HSA_OVERRIDE_GFX_VERSION={value}: {', '.join(own) or 'the GPU'} is given the code of "
-    told += "another one; "
+    told += f"{other or 'another one'}; "
     told += "this build has its own" if needless else "AMD does not support that"
     fix = "unset HSA_OVERRIDE_GFX_VERSION"
     yield no(told, "the environment", fix=fix, minor=not needless)
