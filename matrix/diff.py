@@ -91,16 +91,24 @@ def side(name: str, store: Store) -> Side:
 
 
 def since_last(store: Store, entries: Iterable[Entry]) -> Difference | None:
-    """What the newest run of these entries changed beside all runs before it, if there are any."""
+    """What the newest run of these entries changed beside all runs before it, if there are any.
+
+    Shards of it count with it: runs of the same day that share no suite of an execution.
+    """
     last = max((entry.run for entry in entries), default="")
     folder = next((path for path in store.folders if (path / last).is_dir()), None)
     if not last or folder is None:
         return None
-    earlier = [path for path in bundles_in(folder) if path.name < last]
-    if not earlier:
-        return None
-    before = _of_runs("before", [read_run(path) for path in earlier])
-    return compare(before, _of_runs(last, [read_run(folder / last)]))
+    runs = [read_run(path) for path in bundles_in(folder) if path.name <= last]
+    newest = [runs.pop()]
+    keys = {entry.key for entry in newest[0].entries}
+    while runs and runs[-1].id[:8] == last[:8]:
+        own = {entry.key for entry in runs[-1].entries}
+        if own & keys:
+            break
+        newest.append(runs.pop())
+        keys |= own
+    return compare(_of_runs("before", runs), _of_runs(last, newest[::-1])) if runs else None
 
 
 def _of_runs(name: str, runs: list[RunInfo]) -> Side:

@@ -103,6 +103,8 @@ def test_three_shards_give_the_tables_of_one_process(night):
     one = tables(night, folder / "one", folder / "tables-one")
     three = tables(night, folder / "three", folder / "tables-three")
     assert three == one
+    asked = night.call("issues", "--results", folder / "three", "--json")
+    assert (asked.returncode, json.loads(asked.stdout)) == (0, [])  # the first night is no news
 
 
 def test_a_shard_that_lost_its_machine_costs_only_itself(night):
