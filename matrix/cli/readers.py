@@ -7,7 +7,6 @@ from matrix.cli.claims import FORMATS, claims_command
 from matrix.cli.diff import diff_command
 from matrix.cli.history import history_command
 from matrix.cli.issues import issues_command
-from matrix.cli.lint import add_lint
 from matrix.cli.merge import merge_command
 from matrix.cli.options import Add
 from matrix.cli.query import query_command
@@ -56,4 +55,3 @@ def add_readers(add: Add) -> None:
                      help="only torch, or this companion; repeatable")  # fmt: skip
     sub.add_argument("--write", action="store_true", help="add it; nothing is ever removed")
     add_cache(add)
-    add_lint(add)
