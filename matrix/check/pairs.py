@@ -11,6 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from matrix import facts
 from matrix.check.machine import Machine
+from matrix.facts.knownbad import KnownBad
 
 # compiled against torch, and without a pin on it in most releases: paired by the engines' pins
 _COMPILED = ("sgl-kernel", "sglang-kernel", "torchcodec", "sgl-deep-gemm")
@@ -171,7 +172,7 @@ def _only_previews(package: str) -> bool:
     return bool(versions) and all(facts.version(v).is_prerelease for v in versions)
 
 
-def matches(machine: Machine, bad: facts.KnownBad) -> str:
+def matches(machine: Machine, bad: KnownBad) -> str:
     """What of this machine makes it a known bad combination, in words; "" where it is none."""
     told: list[str] = []
     wanted = bad.accelerator

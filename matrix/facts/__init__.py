@@ -10,7 +10,7 @@ import functools
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -295,28 +295,3 @@ def driver_floor(variant: str) -> DriverFloor | None:
         return floors.get(variant)
     major = variant[:-1]
     return next((replace(f, own="") for v, f in floors.items() if v.startswith(major)), None)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KnownBad:
-    """A combination that installs and is wrong, slow or broken (`known_bad.toml`, one table).
-
-    `packages` maps names, or patterns of names, to specifiers; all conditions must hold.
-    """
-
-    id: str
-    why: str
-    fix: str
-    source: str
-    packages: dict[str, str] = field(default_factory=dict)
-    rocm: str = ""
-    arch: str = ""
-    accelerator: str = ""
-    minor: bool = False
-
-
-@functools.cache
-def known_bad() -> tuple[KnownBad, ...]:
-    """All combinations that are known to be bad."""
-    data = tomllib.loads((files(__package__) / "known_bad.toml").read_text(encoding="utf-8"))
-    return tuple(KnownBad(**bad) for bad in data["bad"])

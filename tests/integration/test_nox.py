@@ -25,7 +25,7 @@ def nox(project, make):
 
 def test_cells_are_listed_by_id(nox, make):
     listed = nox("-l").stdout
-    for name in ("tests", "lint", "report"):
+    for name in ("tests", "lint", "report", "check"):
         assert re.search(rf"^- {name} -> \w", listed, re.MULTILINE), name
     for cell in (make.cell("2.10.0"), make.cell("2.11.0")):
         assert re.search(

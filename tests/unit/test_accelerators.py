@@ -16,6 +16,7 @@ from matrix.accelerators import (
     hidden_except,
     rocm,
 )
+from matrix.accelerators.devices import on_the_bus
 
 
 @pytest.mark.parametrize(
@@ -279,3 +280,78 @@ def test_gpus_that_a_scheduler_hides_are_not_ours(monkeypatch, vendor, env, left
     devices = LocalDevices(env).get(vendor.NAME)
     assert [gpu.minor for gpu in devices.gpus] == left if left else devices is None
     assert not left or devices.names == tuple(f"card {n}" for n in left)
+
+
+@pytest.mark.parametrize(
+    ("archs", "arch", "wanted"),
+    [
+        pytest.param(("sm_80", "sm_90"), "sm_90", "code", id="its-own"),
+        pytest.param(("sm_80",), "sm_89", "code", id="a-later-minor-version"),
+        pytest.param(("sm_89",), "sm_80", "none", id="an-earlier-minor-version"),
+        pytest.param(("sm_90",), "sm_100", "none", id="another-major-version"),
+        pytest.param(("sm_90a",), "sm_90", "code", id="features-of-that-gpu"),
+        pytest.param(("sm_100a",), "sm_103", "none", id="features-of-another-gpu"),
+        pytest.param(("sm_100f",), "sm_103", "code", id="features-of-a-family"),
+        pytest.param(("sm_80", "compute_80"), "sm_120", "ptx", id="compiled-by-the-driver"),
+        pytest.param(("compute_90a",), "sm_120", "none", id="ptx-of-one-gpu"),
+        pytest.param((), "sm_90", "none", id="nothing"),
+        pytest.param(("sm_90",), "Hopper", "none", id="no-architecture"),
+    ],
+)
+def test_what_nvidias_builds_have_for_a_gpu(archs, arch, wanted):
+    assert cuda.covers(archs, arch) == wanted
+
+
+@pytest.mark.parametrize(
+    ("archs", "arch", "wanted"),
+    [
+        pytest.param(("gfx90a", "gfx942"), "gfx942", "code", id="its-own"),
+        pytest.param(("gfx942:sramecc+:xnack-",), "gfx942", "code", id="with-features"),
+        pytest.param(("gfx90a",), "gfx942", "none", id="numbers-are-not-compared"),
+        pytest.param(("gfx11-generic",), "gfx1151", "code", id="a-generic-one"),
+    ],
+)
+def test_what_amds_builds_have_for_a_gpu(archs, arch, wanted):
+    assert rocm.covers(archs, arch) == wanted
+
+
+def test_a_driver_is_known_without_a_gpu_and_without_a_toolkit(tmp_path):
+    text = (
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.133.20  Fri Mar 14\nGCC version: 12\n"
+    )
+    (tmp_path / "version").write_text(text, encoding="utf-8")
+    assert cuda.driver(tmp_path) == "570.133.20"
+    assert cuda.driver(tmp_path / "none") is None
+
+
+def test_a_gpu_on_the_bus_without_a_driver_is_an_obstacle(tmp_path, monkeypatch):
+    monkeypatch.setattr(cuda, "_WSL", tmp_path / "none")
+    monkeypatch.setattr(cuda, "_DRIVER", (tmp_path / "none", tmp_path / "none"))
+    monkeypatch.setattr(cuda, "on_the_bus", lambda _vendor: ("0000:01:00.0",))
+    assert cuda.obstacle().why.startswith("0000:01:00.0 on the PCI bus is NVIDIA's")
+    monkeypatch.setattr(cuda, "on_the_bus", lambda _vendor: ())
+    assert cuda.obstacle() is None
+
+
+def test_a_node_that_others_own_is_an_obstacle(tmp_path, monkeypatch):
+    kfd = tmp_path / "kfd"
+    kfd.touch()
+    assert rocm.obstacle(kfd) is None
+    monkeypatch.setattr(rocm.os, "access", lambda *_: False)
+    assert "usermod -aG render,video" in rocm.obstacle(kfd).fix
+
+
+def test_devices_on_the_bus_are_told_by_vendor_and_class(tmp_path):
+    kinds = {"0": ("0x10de", "0x030200"), "1": ("0x10de", "0x020000"), "2": ("0x1002", "0x038000")}
+    for name, (vendor, kind) in kinds.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "vendor").write_text(vendor, encoding="ascii")
+        (tmp_path / name / "class").write_text(kind, encoding="ascii")
+    assert on_the_bus("0x10de", tmp_path) == ("0",)
+
+
+@pytest.mark.parametrize(
+    ("value", "arch"), [("9.0.10", "gfx90a"), ("11.0.0", "gfx1100"), ("x", "")]
+)
+def test_what_an_override_names(value, arch):
+    assert rocm.overridden(value) == arch

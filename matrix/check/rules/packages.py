@@ -12,6 +12,7 @@ from matrix.check import fixes, pairs
 from matrix.check.finding import Said, no, rule, unknown, yes
 from matrix.check.machine import Machine, Package
 from matrix.check.requirements import Unmet, Wanted, holds, unmet, wanted
+from matrix.facts import knownbad
 
 _METADATA = "metadata of the installed distributions"
 _MOST = 4
@@ -214,7 +215,7 @@ def held_back(machine: Machine) -> Iterator[Said]:
 @rule("known-bad", "is this no combination that is known to be bad?")
 def known_bad(machine: Machine) -> Iterator[Said]:
     """What runs and is wrong or slow all the same: `facts/known_bad.toml`."""
-    for bad in facts.known_bad():
+    for bad in knownbad.known_bad():
         if told := pairs.matches(machine, bad):
             yield no(f"{told}: {bad.why}", bad.source, "declared", fix=bad.fix, minor=bad.minor,
                      subject=bad.id)  # fmt: skip
