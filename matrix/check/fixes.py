@@ -67,6 +67,14 @@ def build_for(machine: Machine, accelerator: str) -> str:
     return torch(machine, *found) if found else ""
 
 
+def newest_torch(machine: Machine, releases: tuple[str, ...]) -> str:
+    """Install the newest of some releases that runs here, as the accelerator that is here now."""
+    for release in sorted(releases, key=facts.natural, reverse=True):
+        if variant := next(_variants(machine, release, machine.accelerator or "cpu"), None):
+            return torch(machine, release, variant)
+    return ""
+
+
 def fitting(machine: Machine, accelerator: str) -> tuple[str, str] | None:
     """The build of torch for this machine that is nearest to the one it has: (release, variant).
 

@@ -442,6 +442,10 @@ class TestPackages:
         said = only("pairs", machine(f"torch=={torch}", kernel))
         assert said.answer == answer
 
+    def test_where_no_companion_goes_with_this_torch_another_torch_is_the_way(self):
+        said = only("pairs", machine("torch==2.2.2", "torchao==0.17.0", python="3.11.2"))
+        assert said.fix == "pip install torch==2.11.0"
+
     @pytest.mark.parametrize(
         ("kernel", "told"),
         [

@@ -129,7 +129,8 @@ def paired(machine: Machine) -> Iterator[Said]:
             why = ": it is built for another torch and not compatible with this one"
             yield no(
                 told + (why if known.compiled else ": they do not match"), known.source,
-                "declared", fix=_fitting(machine, name),
+                "declared",
+                fix=_fitting(machine, name) or fixes.newest_torch(machine, known.torches),
                 minor=not known.compiled and _is_newer(machine.release, known.torches),
                 subject=name,
             )  # fmt: skip
