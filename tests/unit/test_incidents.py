@@ -47,7 +47,7 @@ def finds(path):
 
 
 def test_there_are_incidents():
-    assert len(DEVELOP) >= 12
+    assert (len(DEVELOP), len(HELD)) == (12, 8)
 
 
 @pytest.mark.parametrize("path", DEVELOP, ids=lambda path: path.stem)
@@ -55,13 +55,12 @@ def test_the_cause_is_found(path):
     assert finds(path), said_of(path)
 
 
-@pytest.mark.skipif(not HELD, reason="the incidents that were held back are not here")
 def test_the_cause_is_found_in_incidents_that_no_rule_was_written_with(record_property):
     right = [path.stem for path in HELD if finds(path)]
     told = f"{len(right)} of {len(HELD)}: {', '.join(right)}"
     record_property("held", told)
     print(f"\nincidents that were held back: {told}")  # noqa: T201  the count is the result
-    assert len(right) >= min(NEEDED, len(HELD)), told
+    assert len(right) >= NEEDED, told
 
 
 def test_a_machine_without_an_error_has_no_annotation():
