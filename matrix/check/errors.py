@@ -106,7 +106,7 @@ def _of_driver(line: str, machine: Machine) -> Iterator[str]:
     """`found version 12080` is the CUDA that the driver knows."""
     for number in re.findall(r"found version (\d{5})", line):
         yield f"the driver knows CUDA {int(number) // 1000}.{int(number) % 1000 // 10}"
-    if "driver" in line.lower() and machine.driver:
+    if re.search(r"driver|PTX|toolchain", line, re.IGNORECASE) and machine.driver:
         yield f"the driver here is {machine.driver}"
 
 
@@ -121,6 +121,20 @@ def _of_arch(line: str, machine: Machine) -> Iterator[str]:
             yield f"{arch} needs CUDA {since}, nvcc here is {machine.nvcc}"
         elif since and machine.cuda and facts.natural(machine.cuda) < facts.natural(since):
             yield f"{arch} needs CUDA {since}, torch here is built for CUDA {machine.cuda}"
+
+
+def _of_gpu(line: str, machine: Machine) -> Iterator[str]:
+    """The GPUs that are here, where a line is about what they can run."""
+    words = r"kernel image|capabilit|device function|[Aa]rch\b|Arch |fp8e4|ptxas|toolchain|Ampere"
+    if not re.search(words, line):
+        return
+    gpus = [gpu for devices in machine.devices.values() for gpu in devices.gpus]
+    for name, arch in dict.fromkeys((gpu.name, gpu.arch) for gpu in gpus):
+        archs = (machine.loaded.arch_list if machine.loaded else ()) or (
+            machine.build.arch_list if machine.build else ()
+        )
+        has = f"; torch {machine.torch} has code for {' '.join(archs)}" if archs else ""
+        yield f"the GPU is {name}{f' ({arch})' if arch else ''}{has}"
 
 
 def _of_symbol(line: str, _machine: Machine) -> Iterator[str]:
@@ -148,6 +162,7 @@ _LOOKS: tuple[Callable[[str, Machine], Iterator[str]], ...] = (
     _of_glibc,
     _of_driver,
     _of_arch,
+    _of_gpu,
     _of_symbol,
     _of_libraries,
 )

@@ -144,6 +144,16 @@ class TestErrors:
     def test_what_a_line_names_is_looked_up(self, text, told):
         assert told in [line for found in annotate(text, KERNEL) for line in found.here]
 
+    def test_what_a_gpu_can_run_is_told_with_the_gpu(self):
+        gpu = Gpu(uuid="", index=0, name="NVIDIA GeForce RTX 5090", arch="sm_120")
+        devices = {"cuda": HostDevices(driver="570.1", names=(gpu.name,), gpus=(gpu,))}
+        packages = {"torch": Package(name="torch", version="2.6.0")}
+        machine = Machine(devices=devices, packages=packages)
+        (found,) = annotate("no kernel image is available for execution on the device", machine)
+        assert found.here[0] == "installed: torch 2.6.0"
+        assert found.here[1].startswith("the GPU is NVIDIA GeForce RTX 5090 (sm_120); torch 2.6.0")
+        assert found.here[1].endswith("has code for sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90")
+
     def test_an_unknown_text_has_no_annotation(self):
         assert annotate("KeyError: 'x'", KERNEL) == ()
 
