@@ -5,8 +5,11 @@ import re
 from importlib.resources import files
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from matrix import facts
+from matrix.accelerators import ACCELERATORS
+from matrix.facts import knownbad
 
 
 @pytest.mark.parametrize(
@@ -174,3 +177,28 @@ def test_driver_floors_are_versions():
     floors = facts.driver_floors()
     assert facts.natural(floors["cu130"].floor) >= facts.natural("580")
     assert all(floor.source for floor in floors.values())
+
+
+@pytest.mark.parametrize("bad", knownbad.known_bad(), ids=lambda bad: bad.id)
+def test_a_known_bad_combination_can_be_recognised_and_says_why(bad):
+    assert bad.packages or bad.rocm
+    for specifier in (*bad.packages.values(), bad.rocm):
+        SpecifierSet(specifier)
+    for text in (bad.why, bad.fix, bad.source):
+        assert text
+        assert text == " ".join(text.split())
+    assert bad.accelerator in {"", *ACCELERATORS}
+
+
+def test_known_bad_combinations_have_ids_of_their_own():
+    ids = [bad.id for bad in knownbad.known_bad()]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize(
+    ("variant", "floor"),
+    [("cu130", "580.65.06"), ("cu139", "580.65.06"), ("cu12", ""), ("cpu", "")],
+)
+def test_a_toolkit_without_a_row_has_the_floor_of_its_major_version(variant, floor):
+    found = facts.driver_floor(variant)
+    assert (found.floor if found else "") == floor
