@@ -21,7 +21,14 @@ def args(plan: Plan) -> str:
 
 
 def env(plan: Plan) -> str:
-    """`NAME=value` lines, for `--env-file` and the like."""
+    """`NAME=value` lines for `docker run --env-file`, which takes a value as it stands.
+
+    A shell would not: raises `InputError` for a value that means something else there.
+    """
+    odd = [f"{name}={value}" for name, value in plan.env.items() if shlex.quote(value) != value]
+    if odd:
+        problems = [f"`{line}` means something else to a shell that reads the file" for line in odd]
+        raise InputError("--emit env:", [*problems, "name another folder, or use `--emit compose`"])
     return "".join(f"{name}={value}\n" for name, value in plan.env.items())
 
 

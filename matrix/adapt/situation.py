@@ -29,6 +29,10 @@ KV = ("auto", "fp8", "fp4")
 ATTENTION = ("auto", "mha", "mla")
 
 
+MOST_GPUS = 4096
+"""Of one launch: more is a typing error."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Torch:
     """The torch that the engine will run on; "" where it is not known."""
@@ -143,8 +147,8 @@ def _machine(
     gpu: str, gpus: int | None, check: Mapping[str, Any] | None, problems: list[str]
 ) -> Machine | None:
     """The GPUs: a model by its name, or those of a checked machine; None with a problem added."""
-    if gpus is not None and gpus < 1:
-        problems.append(f"GPUs: at least 1, got {gpus}")
+    if gpus is not None and not 1 <= gpus <= MOST_GPUS:
+        problems.append(f"GPUs: 1 to {MOST_GPUS}, got {gpus}")
     if not gpu and check is not None:
         return _probed(check, gpus, problems)
     model = find_model(gpu)

@@ -19,6 +19,7 @@ from matrix.errors import InputError
 from matrix.schema import hint
 
 Check = Callable[[object], bool]
+MOST_GIB = 1 << 20
 
 
 def _text(value: object) -> bool:
@@ -33,17 +34,26 @@ def _table(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
 
 
+def _gib(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < value < MOST_GIB  # type: ignore[operator]  # also not for nan
+
+
+def _capability(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\d{1,2}\.\d", value) is not None
+
+
 _GPU: Mapping[str, Check] = {
     "name": _text,
-    "capability": _text,
+    "capability": _capability,
     "arch": _text,
-    "memory_gib": lambda value: isinstance(value, int | float),
+    "memory_gib": _gib,
 }
 _MACHINE: Mapping[str, Check] = {
     **dict.fromkeys(
         ("os", "architecture", "python", "glibc", "compiler", "nvcc", "driver", "amdgpu"), _text
     ),
-    "shm_gib": lambda value: isinstance(value, int | float),
+    "shm_gib": _gib,
     "headers": lambda value: isinstance(value, bool),
     "gpus": lambda value: isinstance(value, list) and all(isinstance(v, dict) for v in value),
 }
@@ -80,6 +90,8 @@ def read(path: Path) -> Record:
     except (OSError, ValueError) as error:
         raise InputError(f"`{path}` cannot be read", [str(error)]) from None
     data.pop("expected", None)  # what a thread found out is no input
+    if not {"machine", "packages", "torch", "environment", "error"} & data.keys():
+        raise InputError(f"`{path}` tells of no machine", ["it needs `[machine]`, `[packages]` …"])
     if problems := _problems(data, _TOP, ""):
         raise InputError(f"`{path}` has {len(problems)} mistake(s):", problems)
     machine = _machine(data.get("machine", {}), str(data.get("id") or path.stem))

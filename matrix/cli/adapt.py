@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -86,17 +87,23 @@ def adapt_command(arguments: argparse.Namespace, _workspace: object) -> int:
         print(json.dumps(_data(made), indent=1))
     else:
         print(EMIT[arguments.emit](made), end="")
+        if made.env and arguments.emit == "args":
+            names = " ".join(f"{name}={shlex.quote(value)}" for name, value in made.env.items())
+            print(f"set in the environment too: {names}", file=sys.stderr)
     if arguments.explain:
         _explain(made)
     return errors.OK
 
 
 def _count(text: str) -> float:
-    """`70e9`, `70b`; raises `ValueError`, which argparse makes a message of."""
+    """`70e9`, `70b`; raises `ArgumentTypeError`."""
     factor = _SUFFIXES.get(text[-1:].lower(), 1.0)
-    value = float(text[:-1] if factor > 1 else text) * factor
+    try:
+        value = float(text[:-1] if factor > 1 else text) * factor
+    except ValueError:
+        value = 0.0
     if not 0 < value < 1e15:  # noqa: PLR2004  a thousand times the largest
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"a number of parameters such as 70e9, got `{text}`")
     return value
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matrix.check.nearest import Nearest
 
 STDIN = "-"
+MOST_SECONDS = 86400.0
 Add = Callable[[str, object, list[argparse.ArgumentParser], str], argparse.ArgumentParser]
 
 
@@ -58,14 +59,19 @@ def _machine(arguments: argparse.Namespace, workspace: Workspace) -> tuple["Mach
     problems = []
     if arguments.machine and arguments.python:
         problems.append("`--machine` is of another machine, `--python` of this one; leave out one")
-    if arguments.deadline <= 0:
-        problems.append(f"`--deadline` is more than 0 seconds, got {arguments.deadline:g}")
+    if not 0 < arguments.deadline < MOST_SECONDS:
+        problems.append(
+            f"`--deadline` is 0 to {MOST_SECONDS:g} seconds, got {arguments.deadline:g}"
+        )
     text = ""
     if arguments.error:
         try:
             text = _read(arguments.error)
         except (OSError, ValueError) as error:
             problems.append(f"`--error {arguments.error}`: {error}")
+        else:
+            if not text.strip() or "\0" in text:
+                problems.append(f"`--error {arguments.error}`: there is no text in it")
     if problems:
         raise errors.InputError("the environment cannot be checked:", problems)
     if arguments.machine:

@@ -82,7 +82,13 @@ class TestRecord:
             "torch.cuda: not a fitting value: 1",
         ]
 
-    @pytest.mark.parametrize("text", ["[", "machine = 1", "\ufeff="])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "[", "machine = 1", "\ufeff=", "", 'id = "x"', "[machine]\nshm_gib = nan",
+            "[machine]\ngpus = [{memory_gib = -1}]", '[machine]\ngpus = [{capability = "9"}]',
+        ],
+    )  # fmt: skip
     def test_a_file_that_is_none(self, tmp_path, text):
         with pytest.raises(InputError):
             record.read(written(tmp_path, text))

@@ -50,6 +50,21 @@ def test_mistakes_are_one_message_and_code_2(capsys):
     assert json.loads(out)["error"]["code"] == 2
 
 
+def test_more_gpus_than_any_launch_has_are_a_mistake(capsys):
+    assert main([*H200, "--gpus", "9" * 20]) == 2
+    assert f"GPUs: 1 to 4096, got {'9' * 20}" in capsys.readouterr().err
+
+
+def test_variables_are_told_where_only_flags_are_printed(capsys):
+    """Quoted for a shell there, and refused in a file that a shell would read otherwise."""
+    assert main([*H200, "--cache", "/a b"]) == 0
+    out, err = capsys.readouterr()
+    assert "/a b" not in out
+    assert "set in the environment too: TORCHINDUCTOR_CACHE_DIR='/a b/" in err
+    assert main([*H200, "--cache", "/a b", "--emit", "env"]) == 2
+    assert main([*H200, "--cache", "/a", "--emit", "env"]) == 0
+
+
 def test_words_after_two_dashes_are_the_engines(capsys):
     assert main([*H200, "--", "--host", "0.0.0.0", "--cuda-graph-max-bs-decode", "32"]) == 0
     assert capsys.readouterr().out == (
