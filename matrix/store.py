@@ -229,8 +229,7 @@ class Store:
 
     def create(self, plan: Mapping[str, object]) -> Bundle:
         """Start a bundle; raises `InfrastructureError` where results cannot be written."""
-        stamp = utc_now().strftime("%Y%m%dT%H%M%SZ")
-        path = self.folders[0] / f"{stamp}-{secrets.token_hex(3)}"
+        path = self.folders[0] / self._next_id()
         try:
             path.mkdir(parents=True)
             write_json(path / PLAN_FILE, {"schema": SCHEMA, **plan})
@@ -238,6 +237,15 @@ class Store:
             message = f"`{self.local}` cannot be written ({error}); free it or use `--results`"
             raise InfrastructureError(message) from error
         return Bundle(path)
+
+    def _next_id(self) -> str:
+        """An id that sorts behind those of all runs, also of one that began in the same second."""
+        stamp = utc_now().strftime("%Y%m%dT%H%M%SZ")
+        beside = (re.fullmatch(rf"{stamp}-([0-9a-f]{{6}})", path.name) for path in self.paths())
+        last = max((int(found[1], 16) for found in beside if found), default=None)
+        # a random one leaves room for the second's later ones
+        number = secrets.randbelow(1 << 23) if last is None else last + 1 + secrets.randbelow(256)
+        return f"{stamp}-{number:06x}"
 
     def runs(self) -> list[RunInfo]:
         """All runs, oldest first; a finished run is read from its run.json alone."""

@@ -225,7 +225,7 @@ def test_every_release_can_be_adapted_to(engine):
                      "GPU `A100` is not known; name one of A100-40GB, A100-80GB", id="which-gpu"),
         pytest.param({"engine": "sglang", "release": "0.5.23"}, "no GPU is named", id="no-gpu"),
         pytest.param({"engine": "sglang", "release": "0.5.23", "gpu": "H200", "gpus": 0},
-                     "GPUs: at least 1, got 0", id="gpus"),
+                     "GPUs: 1 to 4096, got 0", id="gpus"),
         pytest.param({"engine": "sglang", "release": "0.5.23", "gpu": "H200", "torch": "2.14"},
                      "torch `2.14` is not known; did you mean `2.14.0`?", id="torch"),
         pytest.param({"engine": "sglang", "release": "0.5.23", "gpu": "H200",

@@ -124,6 +124,13 @@ def test_stray_files_are_no_runs(store):
     assert len(store.runs()) == 1
 
 
+def test_runs_of_one_second_are_in_the_order_in_which_they_began(store):
+    """Their ids say the second and are random beyond it; the later one is `latest`."""
+    ids = [store.create({}).id for _ in range(20)]
+
+    assert ids == sorted(ids) == [path.name for path in store.paths()]
+
+
 def test_a_run_is_found_by_id_or_as_the_latest(store):
     bundle = store.create({})
     assert store.run("latest").id == store.run(bundle.id).id == bundle.id
