@@ -60,8 +60,8 @@ class Redactor:
         return [self._data(item) for item in value] if isinstance(value, list | tuple) else value
 
     def clean(self, folder: Path) -> None:
-        """Rewrite the text artefacts of a suite, where they name this machine."""
-        for path in folder.iterdir():
+        """Rewrite the text artefacts of a suite and its rounds, where they name this machine."""
+        for path in sorted(folder.rglob("*")):
             named = path.suffix in TEXTS or path.name == "Dockerfile"
             if named and path.is_file() and not path.is_symlink():
                 with path.open("rb") as stream:  # no more than is ever read of it

@@ -1,11 +1,14 @@
 """What names this machine stays on it."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from matrix.backends.docker import PAYLOAD
 from matrix.redact import MAX_BYTES, Redactor
 
+PUBLISHED = Path(__file__).parents[2] / "results" / "runs"
 HERE = Redactor.of(
     {"work": Path("/home/me/m/results/work"), "home": Path("/home/me"), "root": Path("/")},
     ["https://mirror.corp/simple", "/srv/wheels"],
@@ -31,8 +34,12 @@ def test_a_folders_texts_are_rewritten_and_nothing_else(tmp_path):
     (tmp_path / "a.log").write_bytes(b"+ /home/me/bin/uv \xff")
     (tmp_path / "b.parquet").write_text("/home/me")
     (tmp_path / "link.log").symlink_to("/etc/hostname")
+    round_folder = tmp_path / "rounds" / "02"
+    round_folder.mkdir(parents=True)
+    (round_folder / "job.json").write_text('{"cwd": "/home/me/work"}')
     HERE.clean(tmp_path)
     assert (tmp_path / "a.log").read_bytes() == b"+ <home>/bin/uv \xff"
+    assert (round_folder / "job.json").read_text() == '{"cwd": "<home>/work"}'
     assert (tmp_path / "b.parquet").read_text() == "/home/me"
     assert (tmp_path / "link.log").is_symlink()
 
@@ -64,3 +71,10 @@ def test_a_monstrous_file_is_cut(tmp_path, monkeypatch):
     HERE.clean(tmp_path)
     assert (tmp_path / "a.log").stat().st_size == 10
     assert MAX_BYTES > 10
+
+
+def test_published_jobs_ran_in_named_places():
+    jobs = sorted(PUBLISHED.rglob("job.json"))
+    assert len(jobs) > 50
+    places = {str(json.loads(path.read_text())["cwd"]) for path in jobs}
+    assert {place for place in places if not place.startswith(("<", f"{PAYLOAD}/"))} == set()
