@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matrix.history import PASS, Place, Release, Track, order, places, tracks
+from matrix.facts import order
+from matrix.history import PASS, Place, Release, Track, places, tracks
 from matrix.query import Database
 
 SCHEMA = 1

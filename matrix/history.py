@@ -4,13 +4,13 @@ Results belong to executions, so a history is of one place at a time: a device m
 Python. Between two measured releases nothing is known of the ones that were not.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from matrix import facts
+from matrix.facts import order
 from matrix.query import Database
 from matrix.rows import NOT_EVIDENCE
 from matrix.verdicts import ACCEPTED, FLAKY, NOT_MEASURED, loudest
@@ -229,11 +229,3 @@ def _releases(found: Sequence[Track]) -> Iterator[Release]:
             yield Release(torch=torch, verdict=verdict, tracks=tuple(ran[torch]))
         elif order(torch) > order(oldest):
             yield Release(torch=torch, verdict=NOT_MEASURED)
-
-
-def order(torch: str) -> tuple[Any, ...]:
-    """Sort key of releases: `2.10.0` after `2.9.1`, and after its own candidates."""
-    numbers = re.match(r"[\d.]*", torch)
-    head = numbers[0] if numbers else ""
-    rest = torch[len(head) :]
-    return facts.natural(head), rest == "" or rest.startswith("+"), rest

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matrix.history import Track, order, tracks
+from matrix.facts import order
+from matrix.history import Track, tracks
 from matrix.query import Database
 
 _SEEN = """

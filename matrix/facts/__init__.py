@@ -24,8 +24,15 @@ COLLECTED = "2026-11-22"  # when the CSV files were collected
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key that reads digits as integers, so that `rocm7.14` follows `rocm7.2`."""
-    parts = re.findall(r"[0-9]+|[^0-9.]+", text)
+    parts = re.findall(r"[0-9]{1,18}|[^0-9.]+", text)
     return tuple((0, int(p), "") if p[0] in "0123456789" else (1, 0, p) for p in parts)
+
+
+def order(torch: str) -> tuple[object, ...]:
+    """Sort key of releases: `2.10.0` after `2.9.1`, and after its own candidates and nightlies."""
+    rest = torch.lstrip("0123456789.")
+    head = torch.removesuffix(rest)
+    return natural(head), rest == "" or rest.startswith("+"), natural(rest)
 
 
 @functools.cache

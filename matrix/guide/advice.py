@@ -8,9 +8,9 @@ from importlib.resources import files
 
 from matrix import facts
 from matrix.accelerators import accelerator_of
+from matrix.facts import order
 from matrix.guide.candidates import Candidate
 from matrix.guide.rank import SOAK_NIGHTS, Ranked, rank
-from matrix.history import order
 from matrix.scenarios import Scenario
 
 ENGINES = ("sglang", "vllm")

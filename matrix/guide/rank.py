@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from matrix.facts import order
 from matrix.guide.candidates import Candidate
-from matrix.history import order
 from matrix.scenarios import AT_MOST, LIMITS, Scenario
 from matrix.selection import compile_selection
 

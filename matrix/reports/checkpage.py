@@ -1,6 +1,5 @@
 """A check as text for a terminal, and as data."""
 
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -15,6 +14,7 @@ from matrix.check.machine import Machine
 from matrix.check.nearest import Near, Nearest
 from matrix.check.sharing import Sharing
 from matrix.reports.marks import mark, tally
+from matrix.reports.sheet import hang, heading, sheet, written
 from matrix.reports.text import clean
 
 SCHEMA = 1
@@ -65,19 +65,9 @@ _LOOKS = {
 
 def render(page: Page, *, width: int, color: bool) -> str:
     """Write it: what is wrong first, in full; what is well in one line."""
-    out = io.StringIO()
-    console = Console(
-        file=out,
-        width=max(width, 40),
-        force_terminal=color,
-        color_system="standard" if color else None,
-        markup=False,
-        highlight=False,
-        emoji=False,
-        _environ={},
-    )
+    console = sheet(width, color=color)
     for name, text in _head(page.machine):
-        _hang(console, Text.assemble((f"{name:<8}", "dim"), clean(text, 200)), indent=0)
+        hang(console, Text.assemble((f"{name:<8}", "dim"), clean(text, 200)), indent=0)
     console.print()
     console.print(_sentence(page))
     for finding in page.of("wrong", "minor"):
@@ -89,22 +79,10 @@ def render(page: Page, *, width: int, color: bool) -> str:
             texts = [f"{f.id} ({clean(f.said.evidence, 80)})" if kind == "unknown" else f.id
                      for f in found]  # fmt: skip
             line = Text.assemble((f"{symbol} {word}: ", style), ", ".join(dict.fromkeys(texts)))
-            _hang(console, line, indent=0)
+            hang(console, line, indent=0)
     _draw_annotations(console, page)
     _draw_nearest(console, page)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
-
-
-# those of the terminal report come with pandas, half a second that a check does not have
-def _hang(console: Console, text: Text, indent: int) -> None:
-    """Print a paragraph whose first line stands out to the left."""
-    for number, line in enumerate(text.wrap(console, console.width - indent - 2)):
-        console.print(Padding(line, (0, 0, 0, indent + 2 if number else indent)))
-
-
-def _heading(console: Console, text: str, note: str) -> None:
-    console.print()
-    console.print(Text.assemble((text, "bold"), (f"  {note}", "dim")))
+    return written(console)
 
 
 def _head(machine: Machine) -> Iterator[tuple[str, str]]:
@@ -166,12 +144,12 @@ def _command(console: Console, command: str, word: str = "fix") -> None:
 def _draw_annotations(console: Console, page: Page) -> None:
     if not page.error_given:
         return
-    _heading(console, "The error's text", "known causes; it decides nothing")
+    heading(console, "The error's text", "known causes; it decides nothing")
     if not page.annotations:
         console.print("    nothing in it is known")
     for one in page.annotations:
         console.print()
-        _hang(console, Text(clean(one.line), style="dim"), indent=2)
+        hang(console, Text(clean(one.line), style="dim"), indent=2)
         texts = [("cause", one.cause), *(("here", text) for text in one.here), ("fix", one.fix)]
         for word, text in texts:
             source = f" [{one.source}]" if word == "cause" else ""
@@ -180,7 +158,7 @@ def _draw_annotations(console: Console, page: Page) -> None:
 
 
 def _draw_nearest(console: Console, page: Page) -> None:
-    _heading(console, "Nearest tested cell", "measured")
+    heading(console, "Nearest tested cell", "measured")
     if page.nearest is None:
         console.print("    nothing was measured here yet: not known")
         return
@@ -191,7 +169,7 @@ def _draw_nearest(console: Console, page: Page) -> None:
         console.print(Padding(Text(f"{text}without a failure"), (0, 0, 0, 4)))
         return
     if green != page.nearest.near:
-        _heading(console, "Nearest without a failure", "measured")
+        heading(console, "Nearest without a failure", "measured")
         _draw_near(console, green)
     for text in page.nearest.more:
         console.print(Padding(Text(f"but {clean(text)}", style="yellow"), (0, 0, 0, 4)))

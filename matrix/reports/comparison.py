@@ -1,15 +1,14 @@
 """A comparison as text: for a terminal, and as Markdown for reviews."""
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.text import Text
 
 from matrix.reports.lines import records
 from matrix.reports.markdown import code, table_lines
-from matrix.reports.terminal.grid import Grid, draw, hang
+from matrix.reports.sheet import hang, sheet, written
+from matrix.reports.terminal.grid import Grid, draw
 from matrix.reports.terminal.parts import several
 from matrix.reports.text import clean, number, scale
 
@@ -33,11 +32,7 @@ NOTE = "ratio: more than 1 is better than before, whatever the metric; 95 % inte
 def terminal(series: "pd.DataFrame", whole: "pd.DataFrame", title: str, *, width: int,
              color: bool) -> str:  # fmt: skip
     """Render for a terminal, with the reasons below."""
-    out = io.StringIO()
-    console = Console(
-        file=out, width=max(width, 40), force_terminal=color, markup=False, highlight=False,
-        color_system="standard" if color else None, emoji=False, _environ={},
-    )  # fmt: skip
+    console = sheet(width, color=color)
     console.print(Text(clean(title, 300), style="bold"))
     console.print(Text(NOTE, style="dim"))
     heads = ["before", "after", "ratio", "interval", "verdict"]
@@ -53,7 +48,7 @@ def terminal(series: "pd.DataFrame", whole: "pd.DataFrame", title: str, *, width
     console.print()
     for line in _aggregates(whole):
         console.print(Text(line))
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+    return written(console)
 
 
 def markdown(series: "pd.DataFrame", whole: "pd.DataFrame", title: str) -> str:

@@ -5,9 +5,9 @@ from itertools import groupby
 
 from matrix import facts
 from matrix.accelerators import ACCELERATORS
+from matrix.facts import order
 from matrix.guide.advice import Advice, pinned_by
 from matrix.guide.rank import Ranked
-from matrix.history import order
 from matrix.reports import plain
 from matrix.reports.guidedata import unmeasured
 from matrix.reports.guidewords import device_of, explain, why_none

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from matrix.facts import order
 from matrix.rows import ROW_FIELDS, Row
 from matrix.tables.verdicts import ACCEPTED
 
@@ -171,12 +172,7 @@ def _labels(lines: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _column_order(line: dict[str, Any]) -> Any:  # noqa: ANN401  a sort key
-    release = re.match(r"[\d.]*", line["torch"])
-    numbers = [int(n) for n in re.findall(r"\d+", release[0])] if release else []
-    rest = line["torch"][release.end() :] if release else ""
-    # A release sorts after its own candidates and nightlies.
-    torch = (numbers, rest == "" or rest.startswith("+"), natural(rest))
     cell = [natural(line[name]) for name in ("variant", "python", "companions", "cell")]
     # The device that the build is made for comes before any other.
     foreign = line["on"] != line["accelerator"]
-    return (torch, cell, foreign, [natural(line[name]) for name in _EXECUTION])
+    return (order(line["torch"]), cell, foreign, [natural(line[name]) for name in _EXECUTION])

@@ -6,7 +6,8 @@ import threading
 import pytest
 from stores import feature, keep, row
 
-from matrix.history import history, order
+from matrix.facts import order
+from matrix.history import history
 from matrix.longtable import long_table
 from matrix.query import opened
 from matrix.reports import historypage

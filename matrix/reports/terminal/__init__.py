@@ -1,6 +1,5 @@
 """Tables → text for a terminal: narrow ones get shorter cells, then numbers for columns."""
 
-import io
 import itertools
 import re
 import textwrap
@@ -15,13 +14,13 @@ from rich.text import Text
 from matrix.reports.marks import loudness, mark
 from matrix.reports.names import Names, names, provenances
 from matrix.reports.reasons import Cause, causes, gaps, unmeasured, wrong
-from matrix.reports.terminal.grid import GAP, Grid, draw, draw_numbers, hang
+from matrix.reports.sheet import hang, heading, sheet, written
+from matrix.reports.terminal.grid import GAP, Grid, draw, draw_numbers
 from matrix.reports.terminal.parts import (
     Form,
     cell_text,
     draw_causes,
     draw_known,
-    heading,
     heads_of,
     several,
     shared,
@@ -50,17 +49,7 @@ FILE_FORMS = (Form(cells="short", name=80), Form(cells="short", name=36), Form(c
 
 def render(tables: "Tables", *, width: int, color: bool) -> str:
     """Render everything; `color=False` leaves only text, which says all that colour says."""
-    out = io.StringIO()
-    console = Console(
-        file=out,
-        width=max(width, 40),
-        force_terminal=color,
-        color_system="standard" if color else None,
-        markup=False,
-        highlight=False,
-        emoji=False,
-        _environ={},
-    )
+    console = sheet(width, color=color)
     short = names(tables.executions)
     worst = mark(tables.summary.loudest)
     if tables.summary.alarm:
@@ -69,7 +58,7 @@ def render(tables: "Tables", *, width: int, color: bool) -> str:
     console.print(Text(tables.summary.sentence, style=f"bold {worst.line}"))
     for section in (_wrong, _features, draw_throughput, _suites, _untested, _columns):
         section(console, tables, short)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+    return written(console)
 
 
 def _wrong(console: Console, tables: "Tables", short: Names) -> None:

@@ -94,9 +94,3 @@ def draw_numbers(console: Console, columns: Sequence[str]) -> None:
     for start in range(0, len(texts), fit):
         line = "".join(text.ljust(size) for text in texts[start : start + fit])
         console.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
-
-
-def hang(console: Console, text: Text, indent: int = 2) -> None:
-    """Print a paragraph whose first line stands out to the left by two."""
-    for number, line in enumerate(text.wrap(console, console.width - indent - 2)):
-        console.print(Padding(line, (0, 0, 0, indent + 2 if number else indent)))

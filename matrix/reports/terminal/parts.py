@@ -11,7 +11,7 @@ from rich.text import Text
 from matrix.reports.marks import mark
 from matrix.reports.names import Names
 from matrix.reports.reasons import Cause
-from matrix.reports.terminal.grid import hang
+from matrix.reports.sheet import hang
 from matrix.signatures import Known
 
 if TYPE_CHECKING:
@@ -27,12 +27,6 @@ class Form:
     cells: Literal["word", "short", "symbol"]
     name: int = 30
     numbered: bool = False
-
-
-def heading(console: Console, text: str, note: str = "", style: str = "bold") -> None:
-    """Begin a section."""
-    console.print()
-    console.print(Text.assemble((text, style), (f"  {note}" if note else "", "dim")))
 
 
 def shared(short: Names, *earlier: "pd.DataFrame") -> str:

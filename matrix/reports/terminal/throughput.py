@@ -10,8 +10,9 @@ from rich.text import Text
 from matrix.reports.lines import DIRECTION, compared, percent, ratio_mark, workloads
 from matrix.reports.names import Names
 from matrix.reports.reasons import causes, why_lines
-from matrix.reports.terminal.grid import Grid, draw, hang
-from matrix.reports.terminal.parts import Form, cell_text, draw_causes, heading, heads_of, shared
+from matrix.reports.sheet import hang, heading
+from matrix.reports.terminal.grid import Grid, draw
+from matrix.reports.terminal.parts import Form, cell_text, draw_causes, heads_of, shared
 from matrix.reports.text import clean, number, scale
 
 if TYPE_CHECKING:
