@@ -56,12 +56,12 @@ def guide_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     return errors.NothingToRun.exit_code
 
 
-def page(workspace: Workspace, *, published: bool) -> str:
-    """The page over the published runs, or those of this machine; "" where nothing ran."""
+def page(workspace: Workspace) -> str:
+    """The page over the published runs; "" where nothing ran."""
     from matrix.reports import guidepage
     from matrix.store import bundles_in
 
-    runs = [path.name for path in bundles_in(workspace.store.folders[published])]
+    runs = [path.name for path in bundles_in(workspace.store.folders[1])]
     with suppress(errors.NothingToRun):
         found = _candidates(workspace, runs) if runs else ()
         scenarios = list(workspace.definition.scenarios.values())

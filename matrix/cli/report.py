@@ -144,7 +144,7 @@ def tables_of(
 
     profile, store = workspace.profile(arguments.profile), workspace.store
     return tables.build(
-        store.rows(entries, _complain),
+        store.columns(entries, _complain),
         excluded=workspace.expansion.excluded,
         baseline=workspace.baseline(profile, (entry.cell for entry in entries)),
         stale=stale(workspace, entries) if outdated is None else outdated,
@@ -189,7 +189,7 @@ def write(
         pages["CHANGES"] = changespage.render(made)
         if not made.torchao.empty:
             pages["TORCHAO"] = torchao.render(made.torchao)
-        if text := guide.page(workspace, published=published):
+        if published and (text := guide.page(workspace)):
             pages["GUIDE"] = text
     for name, text in pages.items():
         (folder / f"{name}.md").write_text(text, encoding="utf-8")

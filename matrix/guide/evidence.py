@@ -6,6 +6,7 @@ power limit, memory of the same tests.
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from matrix import facts
@@ -22,11 +23,14 @@ _PLACE = "cell, execution, provision, device_model"
 _RUNS = "(len($1) = 0 OR list_contains($1, run))"
 _ABOUT = ("torch", "variant", "accelerator", "python", "companions")
 _TOLD = ", ".join(f"any_value({name}) AS {name}" for name in _ABOUT)
+_AT_ONCE = 16
+"""Features asked for together: a year of nights has millions of their outcomes."""
+_FEATURES = f"SELECT DISTINCT feature FROM rows WHERE feature <> '' AND metric = '' AND {_RUNS}"  # noqa: S608  constants
 # `runs` and `nights` are those that passed since a feature last did anything else
 _FINDINGS = f"""
 WITH told AS (
     SELECT *, time || ' ' || run AS stamp FROM features
-    WHERE is_evidence(verdict) AND verdict <> 'skip' AND {_RUNS}
+    WHERE is_evidence(verdict) AND verdict <> 'skip' AND {_RUNS} AND feature BETWEEN $2 AND $3
 ), marked AS (
     SELECT *, max(CASE WHEN verdict = 'pass' THEN '' ELSE stamp END)
         OVER (PARTITION BY {_PLACE}, feature) AS lost
@@ -50,7 +54,7 @@ FROM recipes GROUP BY {_PLACE}, feature ORDER BY {_PLACE}, feature
 _NUMBERS = f"""
 WITH sources AS (
     SELECT run, {_PLACE}, suite, test, max(source) AS source FROM rows
-    WHERE metric = '' AND verdict <> '' GROUP BY ALL
+    WHERE metric = '' AND verdict <> '' AND workload <> '' GROUP BY ALL
 ), told AS (
     SELECT rows.run, {_PLACE}, workload, params, metric, max(time) AS time,
         median(median) AS value, count(*) AS rounds, max(kind) AS kind,
@@ -73,7 +77,7 @@ _SIZES = f"""
 WITH told AS (
     SELECT run, max(time) AS time, {_PLACE}, suite, max(driver) AS driver,
         max(install_bytes) AS install, max(image_bytes) AS image, max(peak_rss) AS memory,
-        md5(string_agg(DISTINCT test, ' ' ORDER BY test)) AS tests
+        sum(hash(test)) FILTER (metric = '' AND round < 2) AS tests
     FROM rows WHERE provision <> '' AND {_RUNS} GROUP BY run, {_PLACE}, suite
 )
 SELECT {_PLACE}, arg_max(driver, time) AS driver, arg_max(install, time) AS install,
@@ -84,13 +88,11 @@ FROM told GROUP BY {_PLACE} ORDER BY time
 """  # noqa: S608  constants
 # the newest word of a suite in a cell that got no further; it may not know its device
 _BROKEN = f"""
-SELECT cell, execution, suite, {_TOLD}, arg_max(verdict, time) AS verdict,
-    arg_max(reason, time) AS reason, max(time)[:10] AS verified,
-    bool_or(test = '' AND time = latest) AS is_broken
-FROM (
-    SELECT *, max(time) OVER (PARTITION BY cell, execution, suite) AS latest FROM rows
-    WHERE metric = '' AND verdict <> '' AND is_evidence(verdict) AND {_RUNS}
-) WHERE suite = 'feature' AND test = '' GROUP BY cell, execution, suite HAVING is_broken
+SELECT cell, execution, suite, {_TOLD}, arg_max(verdict, time) FILTER (test = '') AS verdict,
+    arg_max(reason, time) FILTER (test = '') AS reason, max(time)[:10] AS verified
+FROM rows
+WHERE metric = '' AND verdict <> '' AND is_evidence(verdict) AND suite = 'feature' AND {_RUNS}
+GROUP BY cell, execution, suite HAVING max(time) FILTER (test = '') = max(time)
 ORDER BY cell, execution
 """  # noqa: S608  constants
 
@@ -98,12 +100,14 @@ ORDER BY cell, execution
 def candidates(database: Database, runs: Sequence[str] = ()) -> tuple[Candidate, ...]:
     """All executions with evidence, in these runs or, without any, in all of the database."""
 
-    def lines(sql: str) -> list[_Line]:
-        return list(database.select(sql, [list(runs)]).records())
+    def lines(sql: str, *values: str) -> list[_Line]:
+        return list(database.select(sql, [list(runs), *values]).records())
 
     findings: dict[_Key, dict[str, Finding]] = {}
     about: dict[_Key, _Line] = {}
-    for line in lines(_FINDINGS):
+    names = sorted(line["feature"] for line in lines(_FEATURES))
+    some = [names[start : start + _AT_ONCE] for start in range(0, len(names), _AT_ONCE)]
+    for line in chain.from_iterable(lines(_FINDINGS, part[0], part[-1]) for part in some):
         findings.setdefault(_key(line), {})[line["feature"]] = _finding(line)
         known = about.setdefault(_key(line), line)
         known["verified"] = max(known["verified"], line["verified"])

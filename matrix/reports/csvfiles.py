@@ -1,5 +1,6 @@
 """Tables → CSV files, one line per statement, for a spreadsheet or another program."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,19 @@ def write(tables: Tables, folder: Path) -> list[Path]:
     paths = []
     for name, table in made.items():
         path = folder / f"{name}.csv"
-        table.apply(_inert).to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
+        with path.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(table.columns)
+            writer.writerows(zip(*(_inert(table[name]) for name in table.columns), strict=True))
         paths.append(path)
     return paths
 
 
-def _inert(column: pd.Series) -> pd.Series:
+def _inert(column: pd.Series) -> list[object]:
     """`inert` of each value; the texts of a column repeat, and hardly ever one differs."""
-    same = all(isinstance(v, str) and inert(v) is v for v in column.unique())
-    return column if same else column.map(inert)
+    values = column.where(column.notna(), None).tolist()
+    texts = {value for value in values if isinstance(value, str)}
+    return values if all(inert(text) is text for text in texts) else [*map(inert, values)]
 
 
 def _features(tables: Tables) -> pd.DataFrame:

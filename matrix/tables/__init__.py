@@ -67,7 +67,7 @@ class Tables:
 
 
 def build(
-    rows: Iterable[Row],
+    rows: Iterable[Row] | Mapping[str, Sequence[object]],
     *,
     excluded: Sequence[Excluded] = (),
     baseline: str | None = None,
@@ -75,7 +75,7 @@ def build(
     earlier: Iterable[Row] = (),
     changes: Sequence[Change] | None = None,
 ) -> Tables:
-    """Make all tables from rows and from what is no cell.
+    """Make all tables from rows, or their columns, and from what is no cell.
 
     `stale` says of (cell, execution) what changed since it was measured; `earlier` are rows of
     other runs, which only tell what is flaky. `changes` are what release notes say, by default all
@@ -92,7 +92,7 @@ def build(
     releases = release_table(columns, features, problems)
     known, minors = published.changes() if changes is None else changes, published.minors()
     return Tables(
-        summary=summarize(current, excluded),
+        summary=summarize(current, excluded, features),
         executions=columns.assign(stale=[stale.get(place, "") for place in places]),
         features=features,
         problems=problems,

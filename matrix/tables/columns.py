@@ -2,7 +2,7 @@
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -91,10 +91,12 @@ class Frame:
         return self.newest[(self.newest["metric"] == "") & (self.newest["verdict"] != "")]
 
 
-def frame(rows: Iterable[Row]) -> Frame:
-    """Make the long table of rows."""
-    fields = operator.attrgetter(*ROW_FIELDS)
-    return Frame(pd.DataFrame(map(fields, rows), columns=list(ROW_FIELDS), dtype=object))
+def frame(rows: Iterable[Row] | Mapping[str, Sequence[object]]) -> Frame:
+    """Make the long table of rows, or of their columns as `Store.columns` gives them."""
+    if not isinstance(rows, Mapping):
+        fields = operator.attrgetter(*ROW_FIELDS)
+        return Frame(pd.DataFrame(map(fields, rows), columns=list(ROW_FIELDS), dtype=object))
+    return Frame(pd.DataFrame(dict(rows), dtype=object))
 
 
 def _by_execution(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
@@ -124,7 +126,9 @@ def spread_out(
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Lines of a table as dicts, whose keys are strings."""
-    return [{str(key): value for key, value in line.items()} for line in table.to_dict("records")]
+    names = [str(name) for name in table.columns]
+    lines = table.astype(object).itertuples(index=False, name=None)
+    return [dict(zip(names, line, strict=True)) for line in lines]
 
 
 def file_of(test: str) -> str:

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from matrix.tables.cells import Excluded, cell_table
 from matrix.tables.columns import Frame
 from matrix.tables.features import by_companions, feature_table
@@ -47,9 +49,15 @@ class Summary:
         return loudest([*self.features, *self.tests, *self.workloads])
 
 
-def summarize(frame: Frame, excluded: Sequence[Excluded] = ()) -> Summary:
-    """Count the verdicts of features in executions, and what was not tested, in a sentence."""
-    features, suites = feature_table(frame), suite_table(frame)
+def summarize(
+    frame: Frame, excluded: Sequence[Excluded] = (), features: pd.DataFrame | None = None
+) -> Summary:
+    """Count the verdicts of features in executions, and what was not tested, in a sentence.
+
+    `features` is their table, where that is made already.
+    """
+    features = feature_table(frame) if features is None else features
+    suites = suite_table(frame)
     shown = by_companions(features, frame.executions).values()
     verdicts = count(verdict for part in shown for verdict in part.to_numpy().ravel())
     tests: Counter[str] = Counter()
