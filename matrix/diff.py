@@ -10,6 +10,7 @@ from matrix import judge
 from matrix.errors import InputError
 from matrix.judge import Finding
 from matrix.longtable import read_table
+from matrix.newest import newest_of
 from matrix.rows import NOT_EVIDENCE, Row
 from matrix.store import (
     PLAN_FILE,
@@ -19,7 +20,6 @@ from matrix.store import (
     RunInfo,
     Store,
     bundles_in,
-    newest_of,
     read_run,
 )
 

@@ -16,7 +16,8 @@ from matrix.backends.compiled import CompileCaches
 from matrix.compilecache.shared import Exchange, SharedCache
 from matrix.evidence import base_fields, make_entry, pulled, reading_of, together, waive
 from matrix.identity import identity
-from matrix.plan import Job, SuiteRun, part_of
+from matrix.plan import Job, SuiteRun
+from matrix.recipes import part_of
 from matrix.records import Reading, read_probe, read_suite
 from matrix.redact import NOTHING, Redactor
 from matrix.store import Bundle, Entry, utc_now

@@ -6,7 +6,7 @@ cells × inventory × what the store knows → `Plan`
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from matrix import resources, tracked
 from matrix.accelerators import ACCELERATORS
@@ -14,14 +14,13 @@ from matrix.cells import Cell, Excluded
 from matrix.definition import Suite, Waiver
 from matrix.known import Known
 from matrix.locks import environment_key, requirements_of
+from matrix.recipes import PARTS, Part, changed
 from matrix.rows import WAIVED
 from matrix.runners import Inventory, RunnerInfo
 from matrix.schema import BUILTIN_SUITES
 from matrix.store import Entry
 
 Origin = Callable[[Cell, tuple[Suite, ...]], str]
-Part = Literal["environment", "tests", "settings", "waivers", "torch-matrix"]
-PARTS: tuple[Part, ...] = get_args(Part)
 Rerun = Literal["stale", "failed", "all"]
 BackendName = Literal["venv", "docker", "host", "replay"]
 PROVISION_GUESS = 60.0
@@ -158,20 +157,6 @@ def recipe(
         "torch-matrix": resources.tree_hash(resources.inside()),
     }
     return "-".join(hashlib.sha256(repr(parts[part]).encode()).hexdigest()[:8] for part in PARTS)
-
-
-def part_of(recipe: str, part: Part) -> str:
-    """The hash of one part of a recipe; all of it where it has no parts."""
-    hashes = recipe.split("-")
-    return hashes[PARTS.index(part)] if len(hashes) == len(PARTS) else recipe
-
-
-def changed(before: str, now: str) -> str:
-    """Which parts differ between two recipes: `tests, settings`; "" where none does."""
-    pairs = list(zip(before.split("-"), now.split("-"), strict=False))
-    if len(pairs) != len(PARTS):
-        return "" if before == now else "recipe"
-    return ", ".join(part for part, (old, new) in zip(PARTS, pairs, strict=True) if old != new)
 
 
 def make_plan(

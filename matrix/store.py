@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from matrix.errors import InfrastructureError, InputError
+from matrix.newest import newest_of, shown_of
 from matrix.rows import NOT_EVIDENCE, ROW_FIELDS, Row, read_columns, read_rows, write_rows
 
 RUN_FILE = "run.json"
@@ -197,22 +198,6 @@ class RunInfo:
     entries: tuple[Entry, ...]
 
 
-def newest_of(runs: Iterable[RunInfo]) -> list[Entry]:
-    """The newest evidence in these runs, oldest first, as `Store.newest` says."""
-    found: dict[tuple[str, str, str], dict[str, Entry]] = {}
-    for run in runs:
-        for entry in run.entries:
-            models = found.setdefault(entry.key, {})
-            if not entry.is_evidence and any(e.is_evidence for e in models.values()):
-                continue
-            if entry.device_model:
-                models.pop("", None)
-            else:
-                models.clear()
-            models[entry.device_model] = entry
-    return [entry for models in found.values() for entry in models.values()]
-
-
 def read_run(path: Path) -> RunInfo:
     """Read the folder of one run."""
     data = load_json(path / RUN_FILE)
@@ -295,6 +280,10 @@ class Store:
         make nothing fresh here and are no baseline. `published` takes only those.
         """
         return newest_of(self._in(self.folders[published]))
+
+    def shown(self, *, published: bool = False) -> list[Entry]:
+        """What tables show: `newest`, and earlier entries that cover more (`shown_of`)."""
+        return shown_of(self._in(self.folders[published]))
 
     def baselines(self) -> list[Entry]:
         """The newest entries in which tests ran, per place as in `newest`; oldest first.

@@ -51,7 +51,7 @@ def _details(one: Feature, counts: dict[str, int]) -> list[str]:
 def _verdicts(workspace: Workspace) -> dict[str, dict[str, int]]:
     """How often each feature had which verdict, of the newest evidence here, else published."""
     store = workspace.store
-    entries = store.newest() or store.newest(published=True)
+    entries = store.shown() or store.shown(published=True)
     if not entries:
         return {}
     from matrix.tables import feature_table, frame

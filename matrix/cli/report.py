@@ -33,9 +33,9 @@ def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
         run = store.run(arguments.run)
         entries, scope = list(run.entries), [f"run `{run.id}`"]
     else:
-        entries, scope = store.newest(), []
+        entries, scope = store.shown(), []
         published = not entries
-        entries = entries or store.newest(published=True)
+        entries = entries or store.shown(published=True)
     if arguments.select:
         from matrix.reports.markdown import code
 
@@ -97,7 +97,7 @@ def _publish(arguments: argparse.Namespace, workspace: Workspace) -> int:
     """Promote a run and make the tracked tables again from all promoted runs."""
     store = workspace.store
     target = store.publish(store.run(arguments.publish))
-    entries = [e for e in store.newest(published=True) if e.is_evidence]
+    entries = [e for e in store.shown(published=True) if e.is_evidence]
     # what is published is not of this machine or day: whether it is stale here says nothing
     made = tables_of(arguments, workspace, entries, {}, published=True)
     show(arguments, workspace, made)
@@ -123,8 +123,7 @@ def print_tables(
     shown = tables_of(arguments, workspace, entries)
     show(arguments, workspace, shown)
     seen = {(*entry.key, entry.run) for entry in entries}
-    newest = workspace.store.newest()
-    others = [entry for entry in newest if (*entry.key, entry.run) not in seen]
+    others = [entry for entry in workspace.store.shown() if (*entry.key, entry.run) not in seen]
     made = tables_of(arguments, workspace, [*others, *entries]) if others else shown
     write(made, workspace.store.local / "tables", workspace)
 

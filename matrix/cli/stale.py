@@ -17,7 +17,8 @@ def stale(workspace: Workspace, entries: Iterable["Entry"]) -> dict[tuple[str, s
     here. A result that any profile would take as fresh is fresh.
     """
     from matrix import setups
-    from matrix.plan import changed, make_plan
+    from matrix.plan import make_plan
+    from matrix.recipes import changed
 
     setup = setups.venv(workspace)
     local = workspace.store.folders[0]

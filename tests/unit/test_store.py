@@ -226,3 +226,28 @@ def test_earlier_runs_of_a_recipe_are_found_where_outcomes_differ(store):
     newest.finish({"id": newest.id})
     assert store.earlier([shown]) == [kept[0]]
     assert store.earlier([shown], published=True) == []
+
+
+PARTS = "env-tests-{}-waivers-us"
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "shown"),
+    [
+        pytest.param(("a", 9), ("b", 2), [9, 2], id="a-selection-hides-nothing"),
+        pytest.param(("a", 9), ("a", 2), [2], id="tests-were-deleted"),
+        pytest.param(("a", 2), ("b", 9), [9], id="all-hide-a-selection"),
+        pytest.param(("a", 9), ("b", 9), [9], id="as-many"),
+    ],
+)
+def test_a_run_of_chosen_tests_does_not_hide_one_of_all(store, first, then, shown):
+    for settings, tests in (first, then):
+        keep(store.create({}), recipe=PARTS.format(settings), counts={"pass": tests})
+    assert [entry.counts["pass"] for entry in store.shown()] == shown
+    assert [entry.counts["pass"] for entry in store.newest()] == [then[1]]
+
+
+def test_a_cell_that_broke_hides_what_ran_before(store):
+    keep(store.create({}), recipe=PARTS.format("a"), counts={"pass": 9})
+    keep(store.create({}), recipe=PARTS.format("b"), counts={}, verdict="build-failed")
+    assert [entry.verdict for entry in store.shown()] == ["build-failed"]
