@@ -3,9 +3,10 @@
     python benchmarks/judge_recording.py [SPLITS]
 
 `recordings/` holds three comparisons of a cell with itself, four pairs of rounds each, eight series
-(torch 2.11.0+cu130, driver 580.159.04, one lease). *Resampled*: the twelve pairs are dealt to the
-two passes at random, six each, and the rounds of each pair to the two sides; every call is false
-then. *Injected*: the same, with the second side of one series made 3 % slower; what is not called
+(torch 2.11.0+cu130, driver 580.159.04, one lease). Which rounds were disturbed is found anew in
+their samples: the rule was another one when they were recorded. *Resampled*: the twelve pairs are
+dealt to the two passes at random, six each, and the rounds of each pair to the two sides; every
+call is false then. *Injected*: the same, with the second side of one series made 3 % slower; what is not called
 `regressed` is missed. A confirming pass of the product has twelve pairs instead of six.
 """
 
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.intervals import interval  # noqa: E402
+from matrix.inside.gates import drift  # noqa: E402
 from matrix.judge.comparisons import compare_cells  # noqa: E402
 from matrix.rows import AFTER, AGAIN, BEFORE, FIRST, Row, read_rows  # noqa: E402
 
@@ -34,7 +36,8 @@ def recorded() -> list[list[Row]]:
     for path in sorted(RECORDINGS.glob("*/rows.parquet")):
         for row in read_rows(path):
             if row.metric == "time":
-                pairs.setdefault((row.run, row.round), []).append(row)
+                judged = replace(row, reason=drift(row.samples))
+                pairs.setdefault((row.run, row.round), []).append(judged)
     return list(pairs.values())
 
 

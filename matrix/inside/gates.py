@@ -116,10 +116,10 @@ def disturbance(states: Sequence[State], samples: Sequence[float]) -> str:
     most = max((state.processes or 0 for state in states), default=0)
     if most > 1:
         return f"unstable: {most - 1} other processes on the GPU"
-    return _drift(samples)
+    return drift(samples)
 
 
-def _drift(samples: Sequence[float]) -> str:
+def drift(samples: Sequence[float]) -> str:
     """Whether it was not warmed up: the first third of the samples against the last.
 
     A clock that moves under a power cap is no such sign: it does so all the time.
