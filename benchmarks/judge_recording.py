@@ -6,8 +6,9 @@
 (torch 2.11.0+cu130, driver 580.159.04, one lease). Which rounds were disturbed is found anew in
 their samples: the rule was another one when they were recorded. *Resampled*: the twelve pairs are
 dealt to the two passes at random, six each, and the rounds of each pair to the two sides; every
-call is false then. *Injected*: the same, with the second side of one series made 3 % slower; what is not called
-`regressed` is missed. A confirming pass of the product has twelve pairs instead of six.
+call is false then. *Injected*: the same, with the second side of one series made 3 % slower; what
+is not called `regressed` is missed. A confirming pass of the product has twelve pairs instead of
+six.
 """
 
 import random
