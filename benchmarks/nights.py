@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from common import ROOT  # noqa: F401  puts the checkout on the path
 
+from matrix.entries import Entry
 from matrix.facts import builds, published
 from matrix.rows import Row, arrow_schema
-from matrix.store import PLAN_FILE, ROWS_FILE, RUN_FILE, Entry, write_json
+from matrix.store import PLAN_FILE, ROWS_FILE, RUN_FILE, write_json
 
 FIRST = date(2025, 11, 24)
 EDITED, WEEK = 30, 7

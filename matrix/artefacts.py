@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from matrix.entries import Entry
 from matrix.records import read_events
-from matrix.store import Entry, Store
+from matrix.store import Store
 
 MAX_TEXT = 256 * 1024
 MAX_TRACEBACK = 6000

@@ -7,10 +7,11 @@ rest into objects.
 import threading
 from collections.abc import Iterable
 
+from matrix.entries import Entry
 from matrix.longtable import long_table
 from matrix.query import opened
 from matrix.rows import SAME_TEST, Row
-from matrix.store import Entry, Store
+from matrix.store import Store
 
 _SAME = ", ".join(SAME_TEST)
 _DISAGREEING = f"""

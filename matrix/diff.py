@@ -7,21 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from matrix import judge
+from matrix.entries import Entry, RunInfo
 from matrix.errors import InputError
 from matrix.judge import Finding
 from matrix.longtable import read_table
 from matrix.newest import newest_of
 from matrix.rows import NOT_EVIDENCE, Row
-from matrix.store import (
-    PLAN_FILE,
-    ROWS_FILE,
-    RUN_ID,
-    Entry,
-    RunInfo,
-    Store,
-    bundles_in,
-    read_run,
-)
+from matrix.store import PLAN_FILE, ROWS_FILE, RUN_ID, Store, bundles_in, read_run
 
 Key = tuple[str, str, str, str]
 Place = tuple[str, str, str]

@@ -10,11 +10,11 @@ from typing import Any
 
 from matrix.backends import CellFailed, Environment
 from matrix.definition import Waiver
+from matrix.entries import Entry
 from matrix.locks import evidence_hash
 from matrix.plan import Job, SuiteRun
 from matrix.records import Reading
 from matrix.rows import BAD, NOT_EVIDENCE, WAIVED, Row
-from matrix.store import Entry
 
 
 def reading_of(failure: CellFailed, base: Mapping[str, Any]) -> Reading:

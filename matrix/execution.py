@@ -14,13 +14,14 @@ from matrix.accelerators import Gpu
 from matrix.backends import Backend, CellFailed, Environment, RunnerLost, RunnerUnfit
 from matrix.backends.compiled import CompileCaches
 from matrix.compilecache.shared import Exchange, SharedCache
+from matrix.entries import Entry
 from matrix.evidence import base_fields, make_entry, pulled, reading_of, together, waive
 from matrix.identity import identity
 from matrix.plan import Job, SuiteRun
 from matrix.recipes import part_of
 from matrix.records import Reading, read_probe, read_suite
 from matrix.redact import NOTHING, Redactor
-from matrix.store import Bundle, Entry, utc_now
+from matrix.store import Bundle, utc_now
 
 
 class Watcher(Protocol):

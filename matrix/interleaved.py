@@ -17,13 +17,14 @@ from typing import Any
 from matrix.accelerators import Gpu
 from matrix.backends import CellFailed, Environment, RunnerLost
 from matrix.definition import Suite
+from matrix.entries import Entry
 from matrix.evidence import base_fields, make_entry, reading_of, together, waive
 from matrix.execution import Site, failed, folder_of, keep, label, prepare, round_folder
 from matrix.plan import Job
 from matrix.process import Stopped
 from matrix.records import Reading, read_suite
 from matrix.rows import AFTER, AGAIN, BEFORE, FIRST, Row
-from matrix.store import Entry, utc_now
+from matrix.store import utc_now
 
 Again = Callable[[Sequence[Row], Sequence[Row]], tuple[set[str], int]]
 """From the rows of both sides: tests to measure again, and how many pairs of them."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from matrix.store import Entry
+from matrix.entries import Entry
 
 
 class Known:

@@ -14,18 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from matrix.engines.archives import name_refusal
+from matrix.entries import SCHEMA, read_entry
 from matrix.incoming import CAPS, SourceRefused, folder_of, shown
 from matrix.longtable import read_table
-from matrix.store import (
-    ENTRY_FILE,
-    PLAN_FILE,
-    ROWS_FILE,
-    RUN_FILE,
-    RUN_ID,
-    SCHEMA,
-    load_json,
-    read_entry,
-)
+from matrix.store import ENTRY_FILE, PLAN_FILE, ROWS_FILE, RUN_FILE, RUN_ID, load_json
 
 DEPTH = 8
 Outcome = Literal["merged", "present", "refused"]

@@ -1,20 +1,17 @@
 """Which of many runs' entries count: the newest evidence, and what it does not cover."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+from matrix.entries import Entry, RunInfo
 from matrix.recipes import part_of
 
-if TYPE_CHECKING:
-    from matrix.store import Entry, RunInfo
 
-
-def newest_of(runs: Iterable["RunInfo"]) -> list["Entry"]:
+def newest_of(runs: Iterable[RunInfo]) -> list[Entry]:
     """The newest evidence in these runs, oldest first, as `Store.newest` says."""
     return [chain[-1] for chain in _chains(runs)]
 
 
-def shown_of(runs: Iterable["RunInfo"]) -> list["Entry"]:
+def shown_of(runs: Iterable[RunInfo]) -> list[Entry]:
     """The same for tables, which take of each test its last run: with what is not covered.
 
     A run of chosen tests does not hide one of all: entries of other settings stay that ran more
@@ -23,7 +20,7 @@ def shown_of(runs: Iterable["RunInfo"]) -> list["Entry"]:
     return [entry for chain in _chains(runs) for entry in chain]
 
 
-def _chains(runs: Iterable["RunInfo"]) -> list[list["Entry"]]:
+def _chains(runs: Iterable[RunInfo]) -> list[list[Entry]]:
     """Entries of one (cell, execution, suite, GPU model) each, the newest last."""
     found: dict[tuple[str, str, str], dict[str, list[Entry]]] = {}
     for run in runs:
@@ -41,7 +38,7 @@ def _chains(runs: Iterable["RunInfo"]) -> list[list["Entry"]]:
     return [chain for models in found.values() for chain in models.values()]
 
 
-def _covers_more(old: "Entry", new: "Entry") -> bool:
+def _covers_more(old: Entry, new: Entry) -> bool:
     if old.recipe == new.recipe or old.verdict or new.verdict:
         return False
     if part_of(old.recipe, "settings") == part_of(new.recipe, "settings"):

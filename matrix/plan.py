@@ -12,13 +12,13 @@ from matrix import resources, tracked
 from matrix.accelerators import ACCELERATORS
 from matrix.cells import Cell, Excluded
 from matrix.definition import Suite, Waiver
+from matrix.entries import Entry
 from matrix.known import Known
 from matrix.locks import environment_key, requirements_of
 from matrix.recipes import PARTS, Part, changed
 from matrix.rows import WAIVED
 from matrix.runners import Inventory, RunnerInfo
 from matrix.schema import BUILTIN_SUITES
-from matrix.store import Entry
 
 Origin = Callable[[Cell, tuple[Suite, ...]], str]
 Rerun = Literal["stale", "failed", "all"]

@@ -15,6 +15,7 @@ from matrix.backends.compiled import CompileCaches
 from matrix.compilecache.shared import SharedCache
 from matrix.dispatch.local import Post, run_jobs
 from matrix.dispatch.turns import Turns
+from matrix.entries import Entry, RunInfo
 from matrix.execution import Site, Watcher, abandon, carry_out
 from matrix.interleaved import InTurn
 from matrix.judge import Finding
@@ -28,7 +29,7 @@ from matrix.rows import Row
 from matrix.runners import RunnerInfo
 from matrix.schema import BUILTIN_SUITES
 from matrix.setups import Setup
-from matrix.store import Entry, RunInfo, utc_now
+from matrix.store import utc_now
 from matrix.workspace import Workspace
 
 

@@ -7,74 +7,27 @@ runs/…/run.json                                             written last
 """
 
 import datetime
-import functools
 import json
 import os
 import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
+from matrix.entries import SCHEMA, Entry, RunInfo, read_entry
 from matrix.errors import InfrastructureError, InputError
 from matrix.newest import newest_of, shown_of
-from matrix.rows import NOT_EVIDENCE, ROW_FIELDS, Row, read_columns, read_rows, write_rows
+from matrix.rows import ROW_FIELDS, Row, read_columns, read_rows, write_rows
 
 RUN_FILE = "run.json"
 PLAN_FILE = "plan.json"
 ENTRY_FILE = "execution.json"
 ROWS_FILE = "rows.parquet"
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
-_FOLDER = re.compile(r"[^/\\\0.][^/\\\0]*")
-SCHEMA = 1
 _Read = TypeVar("_Read", list[Row], dict[str, list[Any]])
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
-    """Summary of one suite of one execution: what the plan needs to know about the past.
-
-    `seconds` and `stages` are wall seconds; `counts` maps verdicts to numbers of tests.
-    `device_model` is that of its GPU: "" on processors, and where it got to none.
-    `costs` says what `seconds` went into, as far as the suite told. `cache` is what became of its
-    compiled code on a remote: empty where none is shared.
-    """
-
-    schema: int = SCHEMA
-    run: str
-    cell: str
-    execution: str
-    suite: str
-    recipe: str
-    evidence: str = ""
-    started: str = ""
-    seconds: float = 0.0
-    stages: Mapping[str, float] = field(default_factory=dict)
-    verdict: str = ""
-    reason: str = ""
-    costs: Mapping[str, float] = field(default_factory=dict)
-    counts: Mapping[str, int] = field(default_factory=dict)
-    provision: str = ""
-    device_model: str = ""
-    complaints: tuple[str, ...] = ()
-    cache: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What newer entries replace."""
-        return self.cell, self.execution, self.suite
-
-    @property
-    def is_evidence(self) -> bool:
-        """Whether it says something about the cell, rather than about the machine."""
-        return self.verdict not in NOT_EVIDENCE and set(self.counts) != {"not-run"}
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether it is evidence on every test of the suite: only then it can be fresh."""
-        return self.is_evidence and not self.counts.get("not-run")
 
 
 def utc_now() -> datetime.datetime:
@@ -132,42 +85,6 @@ def _sync(folder: Path) -> None:
             os.close(descriptor)
 
 
-_FIELDS = tuple(field.name for field in fields(Entry))
-_KINDS: Mapping[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(_FIELDS, str),
-    "schema": int,
-    "seconds": (int, float),
-    "stages": dict,
-    "costs": dict,
-    "counts": dict,
-    "complaints": list,
-    "cache": dict,
-}
-
-
-@functools.lru_cache(maxsize=4096)  # nights repeat the same names
-def _is_folder(name: str) -> bool:
-    return _FOLDER.fullmatch(name) is not None
-
-
-def read_entry(data: object) -> Entry | None:
-    """Make an entry of parsed JSON; None where it is damaged or of another schema."""
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        return None
-    known = {name: data[name] for name in _FIELDS if name in data}
-    for name, value in known.items():
-        if not isinstance(value, _KINDS[name]):
-            return None
-    known["complaints"] = tuple(known.get("complaints", ()))
-    try:
-        entry = Entry(**known)
-    except TypeError:
-        return None
-    # they are names of folders; a bundle may be a stranger's
-    names = (entry.run, entry.cell, entry.execution, entry.suite)
-    return entry if all(map(_is_folder, names)) else None
-
-
 def bundles_in(folder: Path) -> list[Path]:
     """The folders of runs below a folder of runs, oldest first."""
     names = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -186,16 +103,6 @@ def _scan(run: Path) -> Iterator[Entry]:
     for path in sorted(run.glob(f"cells/*/*/*/{ENTRY_FILE}")):
         if not path.parent.name.startswith(".") and (entry := read_entry(load_json(path))):
             yield entry
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunInfo:
-    """One run of the store."""
-
-    path: Path
-    id: str
-    finished: bool
-    entries: tuple[Entry, ...]
 
 
 def read_run(path: Path) -> RunInfo:

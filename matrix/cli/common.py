@@ -15,10 +15,10 @@ from matrix.shards import cells_of, read_part
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
+    from matrix.entries import Entry
     from matrix.host import Host
     from matrix.plan import Plan
     from matrix.setups import Setup
-    from matrix.store import Entry
 
 
 def print_json(data: object) -> None:

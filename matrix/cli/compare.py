@@ -11,11 +11,12 @@ from matrix import errors
 from matrix.cells import select
 from matrix.cli.common import print_json
 from matrix.cli.export import FORMATS, export_command
+from matrix.entries import RunInfo
 from matrix.errors import InputError, NothingToRun
 from matrix.judge.effects import FEWEST
 from matrix.rows import Row
 from matrix.schema import hint
-from matrix.store import PLAN_FILE, RunInfo, Store
+from matrix.store import PLAN_FILE, Store
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:

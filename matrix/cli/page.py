@@ -12,7 +12,7 @@ from matrix.errors import InputError, NothingToRun
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
-    from matrix.store import Entry
+    from matrix.entries import Entry
     from matrix.tables import Tables
     from matrix.trend import Series
 

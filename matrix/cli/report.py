@@ -18,7 +18,7 @@ from matrix.selection import Fields
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
-    from matrix.store import Entry
+    from matrix.entries import Entry
     from matrix.tables import Tables
 
 

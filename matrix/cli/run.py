@@ -18,12 +18,12 @@ from matrix.rows import BAD
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
+    from matrix.entries import Entry
     from matrix.interleaved import InTurn
     from matrix.judge import Finding
     from matrix.plan import Plan
     from matrix.running import RunResult
     from matrix.setups import Setup
-    from matrix.store import Entry
 
 
 def run_command(arguments: argparse.Namespace, workspace: Workspace) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
-    from matrix.store import Entry
+    from matrix.entries import Entry
 
 
 def stale(workspace: Workspace, entries: Iterable["Entry"]) -> dict[tuple[str, str], str]:

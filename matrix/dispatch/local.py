@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from matrix.entries import Entry
 from matrix.errors import CellFailed, RunnerUnfit
 from matrix.execution import Unfinished
 from matrix.plan import Job
 from matrix.process import Stopped
-from matrix.store import Entry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

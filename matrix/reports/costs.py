@@ -3,9 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+from matrix.entries import Entry
 from matrix.reports.text import clean
 from matrix.rows import Row
-from matrix.store import Entry
 
 SLOWEST = 5
 PARTS = {

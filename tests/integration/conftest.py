@@ -21,7 +21,8 @@ import standin
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from matrix.store import RunInfo, Store
+from matrix.entries import RunInfo
+from matrix.store import Store
 
 ROOT = Path(__file__).parents[2]
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

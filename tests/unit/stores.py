@@ -5,8 +5,9 @@ from dataclasses import asdict
 from datetime import date, timedelta
 from unittest.mock import patch
 
+from matrix.entries import Entry
 from matrix.rows import Row
-from matrix.store import Entry, Store
+from matrix.store import Store
 
 _NUMBERS = itertools.count()
 

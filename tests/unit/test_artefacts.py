@@ -7,7 +7,8 @@ import pytest
 
 from matrix import artefacts
 from matrix.artefacts import Artefacts, Detail
-from matrix.store import Entry, Store
+from matrix.entries import Entry
+from matrix.store import Store
 
 RUN = "20261122T000000Z-abcdef"
 KEY = (RUN, "torch2.6.0-cpu-py3.11", "venv-cpu", "feature")

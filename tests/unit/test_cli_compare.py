@@ -6,8 +6,9 @@ import statistics
 
 import pytest
 
+from matrix.entries import Entry
 from matrix.rows import Row
-from matrix.store import Entry, Store
+from matrix.store import Store
 from matrix.tables import frame, workload_table
 
 OLD, NEW = "torch2.6.0-cpu-py3.11", "torch2.11.0-cpu-py3.11"

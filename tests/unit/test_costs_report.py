@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from matrix.entries import Entry
 from matrix.reports import costs
 from matrix.rows import Row
-from matrix.store import Entry
 
 ENTRY = Entry(
     run="r", cell="torch2.6.0-cpu-py3.11", execution="venv-cpu", suite="feature", recipe="x",

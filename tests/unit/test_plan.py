@@ -9,9 +9,9 @@ from matrix import tracked
 from matrix.accelerators import AccessSettings, Gpu, HostDevices
 from matrix.cells import Cell
 from matrix.definition import Runner, Suite
+from matrix.entries import Entry
 from matrix.plan import fits, make_plan, recipe
 from matrix.runners import Inventory, RunnerInfo
-from matrix.store import Entry
 
 CPU = HostDevices(driver=None, names=("CPU",))
 RUNNER = RunnerInfo(name="local", devices={"cpu": CPU}, slots=2, cores=2, env={})

@@ -7,9 +7,10 @@ import shutil
 
 import pytest
 
+from matrix.entries import Entry
 from matrix.errors import InfrastructureError, InputError
 from matrix.rows import Row
-from matrix.store import Entry, Store, write_json
+from matrix.store import Store, write_json
 
 ROW = {
     "cell": "c", "torch": "2.6.0", "variant": "cpu", "accelerator": "cpu", "python": "3.11",
