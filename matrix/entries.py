@@ -85,14 +85,18 @@ def _is_folder(name: str) -> bool:
     return _FOLDER.fullmatch(name) is not None
 
 
+@functools.lru_cache(maxsize=256)  # and of the same kinds
+def _are_kinds(names: tuple[str, ...], kinds: tuple[type, ...]) -> bool:
+    return all(issubclass(kind, _KINDS[name]) for name, kind in zip(names, kinds, strict=True))
+
+
 def read_entry(data: object) -> Entry | None:
     """Make an entry of parsed JSON; None where it is damaged or of another schema."""
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         return None
     known = {name: data[name] for name in _FIELDS if name in data}
-    for name, value in known.items():
-        if not isinstance(value, _KINDS[name]):
-            return None
+    if not _are_kinds(tuple(known), tuple(map(type, known.values()))):
+        return None
     known["complaints"] = tuple(known.get("complaints", ()))
     try:
         entry = Entry(**known)

@@ -8,31 +8,34 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from matrix import errors
-from matrix.cli.quick import QUICK, quick_parser
+from matrix.cli.interrupt import Interrupt
+from matrix.cli.quick import QUICK, Evidence, Results, quick_parser
 from matrix.errors import MatrixError
 
 
 def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None) -> int:
     """Run one command; returns its exit code (`errors.EXIT_CODES`)."""
+    from matrix.process import Stopped
+
     words = sys.argv[1:] if argv is None else list(argv)
+    stop = Interrupt()
     if words and words[0] in QUICK:
         arguments = quick_parser(words[0]).parse_args(words)
-        return _guarded(arguments, lambda: arguments.command(arguments, None))
-    from matrix.cli.interrupt import Interrupt
-    from matrix.cli.parser import build_parser
-    from matrix.process import Stopped
-    from matrix.workspace import Workspace
+        workspace: Evidence = Results(results=_results(arguments), stop=stop)
+    else:
+        from matrix.cli.parser import build_parser
+        from matrix.workspace import Workspace
 
-    arguments = build_parser().parse_args(words)
-    stop = Interrupt()
-    workspace = Workspace(
-        file=arguments.file,
-        results=arguments.results or arguments.file.parent / "results",
-        env=os.environ if env is None else env,
-        stop=stop,
-    )
+        arguments = build_parser().parse_args(words)
+        workspace = Workspace(
+            file=arguments.file,
+            results=_results(arguments),
+            env=os.environ if env is None else env,
+            stop=stop,
+        )
 
     def command() -> int:
         with stop:
@@ -43,6 +46,11 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None
         return _guarded(arguments, command)
     except Stopped:
         return errors.INTERRUPTED
+
+
+def _results(arguments: argparse.Namespace) -> Path:
+    folder: Path = arguments.results or arguments.file.parent / "results"
+    return folder
 
 
 def _guarded(arguments: argparse.Namespace, command: Callable[[], int]) -> int:

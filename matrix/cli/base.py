@@ -5,7 +5,7 @@ import sys
 from dataclasses import asdict
 
 from matrix import errors
-from matrix.cli.common import print_json
+from matrix.cli.printing import print_json
 from matrix.workspace import Workspace
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix import errors
-from matrix.cli.common import print_json
+from matrix.cli.printing import print_json
 from matrix.errors import InfrastructureError, InputError, NothingToRun
 from matrix.workspace import Workspace
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix import errors
-from matrix.cli.common import print_json
+from matrix.cli.printing import print_json
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from matrix import errors
 from matrix.cells import any_of
-from matrix.cli.common import print_json
+from matrix.cli.printing import print_json
 from matrix.cli.query import database
 from matrix.cli.report import fields_of
 from matrix.schema import hint

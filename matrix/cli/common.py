@@ -1,7 +1,6 @@
 """What several commands share."""
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +18,6 @@ if TYPE_CHECKING:
     from matrix.host import Host
     from matrix.plan import Plan
     from matrix.setups import Setup
-
-
-def print_json(data: object) -> None:
-    """Print data for machines."""
-    print(json.dumps(data, indent=1, default=str))
 
 
 def check(arguments: argparse.Namespace, workspace: Workspace) -> None:

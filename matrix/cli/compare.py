@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from matrix import errors
 from matrix.cells import select
-from matrix.cli.common import print_json
 from matrix.cli.export import FORMATS, export_command
+from matrix.cli.printing import print_json
 from matrix.entries import RunInfo
 from matrix.errors import InputError, NothingToRun
 from matrix.judge.effects import FEWEST

@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from matrix import errors
-from matrix.cli.common import print_json
+from matrix.cli.printing import print_json
 from matrix.cli.run import is_new
 from matrix.rows import BAD
 from matrix.workspace import Workspace

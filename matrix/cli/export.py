@@ -5,7 +5,7 @@ import sys
 
 from matrix import errors
 from matrix.cells import any_of
-from matrix.cli.common import print_json
+from matrix.cli.printing import print_json
 from matrix.cli.report import fields_of
 from matrix.errors import NothingToRun
 from matrix.workspace import Workspace

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from itertools import groupby
 
 from matrix import errors
-from matrix.cli.common import print_json
+from matrix.cli.printing import print_json
 from matrix.features import SUITE, Feature, catalogue
 from matrix.workspace import Workspace
 

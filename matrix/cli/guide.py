@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from matrix import errors
 from matrix.accelerators import ACCELERATORS
-from matrix.cli.common import print_json
+from matrix.cli.printing import print_json
 from matrix.scenarios import Scenario
 from matrix.schema import hint
 from matrix.workspace import Workspace

@@ -3,7 +3,7 @@
 import argparse
 
 from matrix import errors
-from matrix.cli.common import print_json
+from matrix.cli.printing import print_json
 from matrix.cli.query import database
 from matrix.query import Database
 from matrix.schema import hint

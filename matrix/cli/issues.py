@@ -5,7 +5,7 @@ import json
 from typing import TYPE_CHECKING
 
 from matrix import errors
-from matrix.cli.common import print_json
+from matrix.cli.printing import print_json
 from matrix.cli.query import database
 from matrix.workspace import Workspace
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix import errors
-from matrix.cli.common import print_json
+from matrix.cli.printing import print_json
 from matrix.errors import InputError
 
 if TYPE_CHECKING:

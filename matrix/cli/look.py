@@ -4,7 +4,8 @@ import argparse
 import sys
 
 from matrix import errors
-from matrix.cli.common import check, fresh_line, planned, print_json
+from matrix.cli.common import check, fresh_line, planned
+from matrix.cli.printing import print_json
 from matrix.shards import Shard, split
 from matrix.workspace import Workspace
 

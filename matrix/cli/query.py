@@ -5,17 +5,29 @@ import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from matrix import errors
-from matrix.cli.common import print_json
+from matrix.cli.options import Add
+from matrix.cli.printing import print_json
 from matrix.query import VIEWS, Database, opened
-from matrix.workspace import Workspace
+
+if TYPE_CHECKING:
+    from matrix.cli.quick import Evidence
 
 SHOWN = 1000
 
 
+def add_query(add: Add) -> None:
+    """Add `query` to a command line."""
+    sub = add("query", query_command, [], "ask the rows of all bundles in SQL")
+    sub.add_argument("sql", nargs="?", metavar="SELECT",
+                     help="one statement over the views; without it, their columns")  # fmt: skip
+    sub.add_argument("--csv", action="store_true", help="CSV, in full")
+
+
 @contextmanager
-def database(workspace: Workspace) -> Iterator[Database]:
+def database(workspace: "Evidence") -> Iterator[Database]:
     """The rows of all runs here and of the published ones; raises `NothingToRun` without any."""
     from matrix.longtable import long_table
 
@@ -29,7 +41,7 @@ def database(workspace: Workspace) -> Iterator[Database]:
         yield found
 
 
-def query_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
+def query_command(arguments: argparse.Namespace, workspace: "Evidence") -> int:
     """Print what a SELECT gives: as a table, CSV or JSON."""
     from matrix.reports import plain
 
@@ -56,7 +68,7 @@ def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _print_views(arguments: argparse.Namespace, workspace: Workspace) -> int:
+def _print_views(arguments: argparse.Namespace, workspace: "Evidence") -> int:
     """Without a statement: what there is to ask for."""
     with database(workspace) as found:
         columns = {view: found.columns(view) for view in VIEWS}

@@ -1,9 +1,17 @@
-"""Commands that need no workspace start without its imports: the line is read by them alone."""
+"""Commands that need no matrix file start without its imports: the line is read by them alone."""
 
 import argparse
+import functools
+import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from matrix.cli.options import Add, common_options
+
+if TYPE_CHECKING:
+    from matrix.store import Store
 
 
 def _adapt(add: Add) -> None:
@@ -18,8 +26,45 @@ def _lint(add: Add) -> None:
     add_lint(add)
 
 
-QUICK: Mapping[str, Callable[[Add], None]] = {"adapt": _adapt, "lint": _lint}
-"""Name → what adds it; `command(arguments, workspace)` of these uses of a workspace nothing."""
+def _query(add: Add) -> None:
+    from matrix.cli.query import add_query
+
+    add_query(add)
+
+
+QUICK: Mapping[str, Callable[[Add], None]] = {"adapt": _adapt, "lint": _lint, "query": _query}
+"""Name → what adds it; `command(arguments, workspace)` of these uses no more than `Evidence`."""
+
+
+class Evidence(Protocol):
+    """The part of a workspace that needs no matrix file."""
+
+    @property
+    def results(self) -> Path:
+        """The results folder."""
+
+    @property
+    def stop(self) -> threading.Event:
+        """Set when the command is to end."""
+
+    @property
+    def store(self) -> "Store":
+        """The bundles in the results folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """Such a part, without a matrix file."""
+
+    results: Path
+    stop: threading.Event
+
+    @functools.cached_property
+    def store(self) -> "Store":
+        """The bundles in the results folder."""
+        from matrix.store import Store
+
+        return Store(self.results)
 
 
 def quick_parser(name: str) -> argparse.ArgumentParser:

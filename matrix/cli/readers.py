@@ -9,7 +9,6 @@ from matrix.cli.history import history_command
 from matrix.cli.issues import issues_command
 from matrix.cli.merge import merge_command
 from matrix.cli.options import Add
-from matrix.cli.query import query_command
 from matrix.cli.sync import sync_command
 
 
@@ -45,10 +44,6 @@ def add_readers(add: Add) -> None:
     sub.add_argument(
         "--into", type=Path, help="folder of runs (default: local/runs of the results)"
     )
-    sub = add("query", query_command, [], "ask the rows of all bundles in SQL")
-    sub.add_argument("sql", nargs="?", metavar="SELECT",
-                     help="one statement over the views; without it, their columns")  # fmt: skip
-    sub.add_argument("--csv", action="store_true", help="CSV, in full")
     text = "show what package indexes list that the facts do not have, as a diff"
     sub = add("sync", sync_command, [], text)
     sub.add_argument("--package", action="append", default=[],

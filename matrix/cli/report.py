@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from matrix import errors
 from matrix.accelerators import accelerator_of
 from matrix.cells import any_of, parse_companion, parse_id
-from matrix.cli.common import check, print_json
+from matrix.cli.common import check
 from matrix.cli.page import write_page, write_picture
+from matrix.cli.printing import print_json
 from matrix.selection import Fields
 from matrix.workspace import Workspace
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from matrix import errors
 from matrix.cli.cache import shared_cache
-from matrix.cli.common import fresh_line, is_bad, planned, print_json
+from matrix.cli.common import fresh_line, is_bad, planned
 from matrix.cli.compare import compared, in_turn, show
 from matrix.cli.interrupt import Interrupt
+from matrix.cli.printing import print_json
 from matrix.cli.report import print_tables
 from matrix.rows import BAD
 from matrix.workspace import Workspace

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from matrix import errors
 from matrix.accelerators import Gpu
-from matrix.cli.common import print_json
+from matrix.cli.printing import print_json
 from matrix.leases import Lease, folder, living
 from matrix.runners import RunnerInfo, inventory
 from matrix.workspace import Workspace

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix import errors, facts, resources
-from matrix.cli.common import print_json
+from matrix.cli.printing import print_json
 from matrix.facts.flags import ENGINES
 from matrix.schema import hint
 from matrix.workspace import Workspace

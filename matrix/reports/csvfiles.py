@@ -41,10 +41,12 @@ def write(tables: Tables, folder: Path) -> list[Path]:
 
 
 def _inert(column: pd.Series) -> list[object]:
-    """`inert` of each value; the texts of a column repeat, and hardly ever one differs."""
-    values = column.where(column.notna(), None).tolist()
-    texts = {value for value in values if isinstance(value, str)}
-    return values if all(inert(text) is text for text in texts) else [*map(inert, values)]
+    """`inert` of each value, nothing for NaN; values repeat, and hardly ever one differs."""
+    values = column.tolist()
+    changed = [v for v in set(values) if v != v or inert(v) is not v]  # noqa: PLR0124  NaN
+    if not changed:
+        return values
+    return [None if value != value else inert(value) for value in values]  # noqa: PLR0124
 
 
 def _features(tables: Tables) -> pd.DataFrame:

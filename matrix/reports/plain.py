@@ -1,7 +1,6 @@
 """Lines of values as a table of plain text, or as CSV; what they hold is a stranger's."""
 
 import csv
-import functools
 import io
 from collections.abc import Iterable, Sequence
 
@@ -48,15 +47,17 @@ def comma_separated(head: Sequence[str], lines: Iterable[Sequence[object]]) -> s
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([inert(name) for name in head])
-    writer.writerows(
-        [_harmless(value) if isinstance(value, str) else value for value in line] for line in lines
-    )
+    writer.writerows(zip(*map(_harmless, zip(*lines, strict=True)), strict=True))
     return out.getvalue()
 
 
-@functools.lru_cache(maxsize=4096)  # the values of a column repeat
-def _harmless(text: str) -> object:
-    return inert(clean(text, len(text)))
+def _harmless(column: Sequence[object]) -> Iterable[object]:
+    """A column without what could harm; its texts repeat, and hardly ever one could."""
+    texts = {value for value in column if isinstance(value, str)}
+    changed = {text: made for text in texts if (made := inert(clean(text, len(text)))) != text}
+    if not changed:
+        return column
+    return [changed.get(value, value) if isinstance(value, str) else value for value in column]
 
 
 def inert(value: object) -> object:

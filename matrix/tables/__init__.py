@@ -83,9 +83,11 @@ def build(
     """
     long = frame(rows)
     # A store of many runs is read once; the tables need only the last run of each test.
-    shown = long.rows[(long.rows["test"] == "") | long.rows.index.isin(long.newest.index)]
+    is_shown = (long.rows["test"] == "") | long.rows.index.isin(long.newest.index)
+    shown = long.rows if is_shown.all() else long.rows[is_shown]
     every = [frame(earlier).rows, long.rows]
-    current = Frame(with_flaky(shown, pd.concat([part for part in every if len(part)] or every)))
+    marked = with_flaky(shown, pd.concat([part for part in every if len(part)] or every))
+    current = long if marked is long.rows else Frame(marked)
     columns = current.executions
     places = zip(columns["cell"], columns["execution"], strict=True)
     features, problems = feature_table(current), problem_table(current)

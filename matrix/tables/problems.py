@@ -1,15 +1,17 @@
 """The table of what did not pass: a line per subject and root cause."""
 
+from collections import Counter
 from typing import Any
 
 import pandas as pd
 
 from matrix.signatures import normalize
-from matrix.tables.columns import Frame, file_of
+from matrix.tables.columns import Frame, file_of, records
 from matrix.tables.verdicts import rank
 
 _COLUMNS = ["verdict", "suite", "subject", "title", "reason", "signature", "tests", "of"]
 _COLUMNS += ["example", "labels"]
+_CAUSE = ["verdict", "suite", "subject", "cause"]
 
 
 def problem_table(frame: Frame) -> pd.DataFrame:
@@ -29,17 +31,18 @@ def problem_table(frame: Frame) -> pd.DataFrame:
     # Again: rows may be older than what is left out today.
     same = bad["signature"].map(normalize)
     bad = bad.assign(cause=same.where(same != "", bad["reason"]).map(str))
-    for (verdict, suite, name, cause), part in bad.groupby(
-        ["verdict", "suite", "subject", "cause"]
-    ):
-        seen = sorted(set(part["label"]), key=order.__getitem__)
-        last = part.iloc[-1]
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in records(bad[[*_CAUSE, "title", "reason", "label", "test"]]):
+        groups.setdefault(tuple(row[name] for name in _CAUSE), []).append(row)
+    for (verdict, suite, name, cause), part in sorted(groups.items(), key=lambda item: item[0]):
+        tests = Counter(row["label"] for row in part)
+        seen = sorted(tests, key=order.__getitem__)
         lines.append(
-            {"verdict": verdict, "suite": suite, "subject": name, "title": last["title"]}
-            | {"reason": last["reason"], "signature": cause}
-            | {"tests": int(part["label"].value_counts().max())}
+            {"verdict": verdict, "suite": suite, "subject": name, "title": part[-1]["title"]}
+            | {"reason": part[-1]["reason"], "signature": cause}
+            | {"tests": max(tests.values())}
             | {"of": max(sizes[suite, name, label] for label in seen)}
-            | {"example": part["test"].min(), "labels": tuple(seen)}
+            | {"example": min(row["test"] for row in part), "labels": tuple(seen)}
         )
     lines.sort(key=lambda line: (rank(line["verdict"]), line["suite"], line["subject"]))
     return pd.DataFrame(lines, columns=_COLUMNS, dtype=object)
