@@ -22,9 +22,10 @@ _BADGE = """\
 <svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img"
   aria-label="{label}: {message}"><title>{label}: {message}</title>
 <rect width="{width}" height="20" rx="3" fill="#444c56"/>
-<path d="M{left} 0h{right}v20h-{right}z" fill="{fill}"/>
+<path d="M{left} 0h{flat}a3 3 0 0 1 3 3v14a3 3 0 0 1-3 3h-{flat}z" fill="{fill}"/>
 <g fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11" text-anchor="middle">
-<text x="{middle}" y="14">{label}</text><text x="{end}" y="14">{message}</text></g></svg>
+<text x="{middle}" y="14" textLength="{label_width}">{label}</text>
+<text x="{end}" y="14" textLength="{message_width}">{message}</text></g></svg>
 """
 
 
@@ -92,10 +93,13 @@ def badge(feature: str, found: Constraint | None) -> dict[str, Any]:
 def picture(told: dict[str, Any]) -> str:
     """The badge as SVG, for places that load nothing from elsewhere."""
     label, message = told["label"], told["message"]
-    left, right = (round(6.6 * cell_len(text)) + 12 for text in (label, message))
+    # of a usual font; `textLength` makes it true of any
+    widths = [round(5.8 * cell_len(text)) for text in (label, message)]
+    left, right = (width + 12 for width in widths)
     return _BADGE.format(
-        label=escape(label), message=escape(message), left=left, right=right, width=left + right,
-        middle=left // 2, end=left + right // 2, fill=_FILLS[told["color"]],
+        label=escape(label), message=escape(message), left=left, flat=right - 3,
+        width=left + right, middle=left / 2, end=left + right / 2, fill=_FILLS[told["color"]],
+        label_width=widths[0], message_width=widths[1],
     )  # fmt: skip
 
 
