@@ -1,23 +1,24 @@
 """Root causes of failures over nights, and what to do with an issue for each.
 
 A night is the runs of one day in UTC. A cause comes when a failure shows it for the first time, or
-again after two silent nights; a night is silent on it only if everything ran in which it was last
-seen. What failed in the first night of all is known from the beginning and gets no issue.
+again after it was gone. It is gone once every test that it was seen in has passed on two nights
+since: what did not run, was skipped or is waived says nothing. What failed in the first night of
+all is known from the beginning and gets no issue.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from matrix.query import Database
 from matrix.signatures import normalize
 
-SILENT_NIGHTS = 2
+PASSING_NIGHTS = 2
 MOST = 20
 """So many issues are opened in a night at most; the rest waits for the next."""
-Place = tuple[str, str, str]
-"""(cell, execution, suite)."""
+Place = tuple[str, str, str, str]
+"""(cell, execution, suite, test); no test where the suite got no further."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +27,6 @@ class Failure:
 
     run: str
     place: Place
-    test: str
     subject: str
     verdict: str
     reason: str
@@ -42,10 +42,10 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Night:
-    """What ran in one day, and what of it failed."""
+    """What failed in one day; `passed` is what passed of all that ever failed."""
 
     day: str
-    ran: frozenset[Place]
+    passed: frozenset[Place]
     failures: tuple[Failure, ...]
 
 
@@ -79,41 +79,59 @@ SELECT run, cell, execution, suite, test, verdict, reason, signature,
 FROM rows WHERE metric = '' AND is_bad(verdict) AND waiver = ''
 ORDER BY run, cell, execution, suite, test, reason
 """
-_RAN = """
-SELECT DISTINCT run, cell, execution, suite
-FROM rows WHERE metric = '' AND verdict <> '' AND is_evidence(verdict)
+_PASSED = """
+WITH failing AS (
+    SELECT DISTINCT cell, execution, suite, test
+    FROM rows WHERE metric = '' AND is_bad(verdict) AND waiver = ''
+)
+SELECT left(run, 8) AS day, cell, execution, suite, test
+FROM rows SEMI JOIN failing USING (cell, execution, suite, test)
+WHERE metric = '' AND test <> '' GROUP BY ALL
+HAVING bool_or(verdict IN ('pass', 'unsupported')) AND NOT bool_or(is_bad(verdict))
+UNION ALL
+SELECT left(run, 8) AS day, cell, execution, suite, '' AS test
+FROM rows SEMI JOIN (FROM failing WHERE test = '') USING (cell, execution, suite)
+WHERE metric = '' AND verdict <> '' GROUP BY ALL
+HAVING bool_or(test <> '' AND is_evidence(verdict))
+    AND NOT bool_or(test = '' AND is_bad(verdict))
+"""
+_DAYS = """
+SELECT DISTINCT left(run, 8) AS day
+FROM rows WHERE metric = '' AND verdict <> '' AND is_evidence(verdict) ORDER BY day
 """
 
 
 def nights(database: Database) -> list[Night]:
     """All nights of a store, oldest first."""
-    ran: dict[str, set[Place]] = {}
-    for line in database.select(_RAN).records():
-        ran.setdefault(line["run"][:8], set()).add(_place(line))
+    passed: dict[str, set[Place]] = {}
+    for day, cell, execution, suite, test in database.select(_PASSED).lines:
+        passed.setdefault(day, set()).add((cell, execution, suite, test))
     failed: dict[str, list[Failure]] = {}
-    for line in database.select(_FAILED).records():
-        told = {name: line[name] for name in ("run", "test", "subject", "verdict", "reason")}
-        failure = Failure(**told, signature=line["signature"], place=_place(line))
-        failed.setdefault(line["run"][:8], []).append(failure)
+    for run, cell, execution, suite, test, *told in database.select(_FAILED).lines:
+        verdict, reason, signature, subject = told
+        failure = Failure(
+            run=run, place=(cell, execution, suite, test), subject=subject, verdict=verdict,
+            reason=reason, signature=signature,
+        )  # fmt: skip
+        failed.setdefault(run[:8], []).append(failure)
     return [
-        Night(day=day, ran=frozenset(ran[day]), failures=tuple(failed.get(day, ())))
-        for day in sorted(ran)
+        Night(day=day, passed=frozenset(passed.get(day, ())), failures=tuple(failed.get(day, ())))
+        for (day,) in database.select(_DAYS).lines
     ]
-
-
-def _place(line: Mapping[str, str]) -> Place:
-    return line["cell"], line["execution"], line["suite"]
 
 
 @dataclass(kw_only=True, slots=True)
 class _Course:
-    """A cause while the nights go by; `since` is "" while it is away."""
+    """A cause while the nights go by; `since` is "" while it is away.
+
+    `passed` counts for each place that showed it the nights on which it passed since.
+    """
 
     since: str
     first: bool
     last: str = ""
     failures: tuple[Failure, ...] = ()
-    silent: int = 0
+    passed: dict[Place, int] = field(default_factory=dict)
 
 
 def actions(past: Sequence[Night], issues: Iterable[Issue]) -> list[Action]:
@@ -156,10 +174,11 @@ def _courses(past: Sequence[Night]) -> dict[str, _Course]:
             course = found.get(cause)
             if course is None or not course.since:
                 course = found[cause] = _Course(since=night.day, first=number == 0)
-            course.last, course.failures, course.silent = night.day, tuple(failures), 0
-        for cause in found.keys() - tonight.keys():
-            course = found[cause]
-            if course.since and {failure.place for failure in course.failures} <= night.ran:
-                course.silent += 1
-                course.since = "" if course.silent == SILENT_NIGHTS else course.since
+            course.last, course.failures = night.day, tuple(failures)
+            course.passed |= {failure.place: 0 for failure in failures}
+        for course in found.values():
+            for place in night.passed & course.passed.keys():
+                course.passed[place] += 1
+            if min(course.passed.values()) >= PASSING_NIGHTS:
+                course.since = ""
     return found

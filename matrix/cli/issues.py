@@ -35,9 +35,12 @@ def _known(arguments: argparse.Namespace) -> "list[Issue]":
 
     if arguments.known is None:
         return []
+    advice = "write it with `gh issue list --state all --json number,state,body`"
     try:
-        return read_issues(json.loads(arguments.known.read_text(encoding="utf-8")))
+        found, problems = read_issues(json.loads(arguments.known.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError) as error:
-        problem = "write it with `gh issue list --state all --json number,state,body`"
         title = f"`{arguments.known}` does not list issues ({error}):"
-        raise errors.InputError(title, [problem]) from error
+        raise errors.InputError(title, [advice]) from error
+    if problems:
+        raise errors.InputError(f"`{arguments.known}` does not list issues:", [*problems, advice])
+    return found

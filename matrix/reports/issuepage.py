@@ -1,34 +1,49 @@
 """Actions on issues as titles and Markdown, and the mark by which an issue is found again."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from matrix.issues import SILENT_NIGHTS, Action, Failure, Issue
+from matrix.issues import PASSING_NIGHTS, Action, Failure, Issue
 from matrix.reports.markdown import code, known_lines, table_lines
 from matrix.reports.marks import mark
 from matrix.reports.reasons import known_of
 from matrix.reports.text import clean
 
 SHOWN = 20
+_STATES = ("OPEN", "CLOSED")
 _MARK = re.compile(r"<!-- torch-matrix cause ([0-9a-f]{12}) -->")
 
 
-def read_issues(data: object) -> list[Issue]:
-    """Issues out of `gh issue list --json number,state,body`; others' are left out.
+def read_issues(data: object) -> tuple[list[Issue], list[str]]:
+    """Issues out of `gh issue list --json number,state,body`, and all that is wrong with it.
 
-    Raises `ValueError` where it is no such list.
+    Issues without a mark are left out: they are others'.
     """
-    items = data if isinstance(data, list) else [data]
-    found = []
-    for item in items:
-        if not (isinstance(item, dict) and isinstance(item.get("number"), int)):
-            message = "an issue has no `number`"
-            raise ValueError(message)  # noqa: TRY004  of a file, not of an argument
-        if marks := _MARK.findall(str(item.get("body", ""))):  # the last: a reason may have one
-            opened = str(item.get("state", "")).upper() == "OPEN"
+    if not isinstance(data, list):
+        return [], ["it is no list"]
+    found: list[Issue] = []
+    problems: list[str] = []
+    for place, item in enumerate(data, 1):
+        if wrong := list(_mistakes(item)):
+            problems.extend(f"issue {place} of {len(data)}: {text}" for text in wrong)
+        elif marks := _MARK.findall(item["body"]):  # the last: a reason may have one
+            opened = item["state"].upper() == "OPEN"
             found.append(Issue(number=item["number"], cause=marks[-1], open=opened))
-    return found
+    return found, problems
+
+
+def _mistakes(item: object) -> Iterator[str]:
+    if not isinstance(item, dict):
+        yield "it is no object"
+        return
+    number = item.get("number")
+    if type(number) is not int or number < 1:  # a bool is an int too
+        yield "`number` must be a whole number from 1 on"
+    if str(item.get("state", "")).upper() not in _STATES:
+        yield f"`state` must be one of {', '.join(_STATES)}"
+    if not isinstance(item.get("body"), str):
+        yield "`body` must be a text"
 
 
 def as_json(action: Action) -> dict[str, Any]:
@@ -56,7 +71,7 @@ def _body(action: Action) -> str:
         "",
         *known_lines(known),
         *[""] * bool(known),
-        f"Seen on {_day(action.since)} and not before, or not for {SILENT_NIGHTS} nights.",
+        f"Came on {_day(action.since)}: new, or back after {PASSING_NIGHTS} nights that passed.",
         "",
         *_where(action.failures),
         "",
@@ -78,7 +93,8 @@ def _body(action: Action) -> str:
 def _comment(action: Action) -> str:
     if action.kind == "close":
         return (
-            f"Not seen since {_day(action.last)}: {SILENT_NIGHTS} nights ran all that it was in.\n"
+            f"Last seen on {_day(action.last)}: everything that showed it passed on "
+            f"{PASSING_NIGHTS} nights since.\n"
         )
     return "\n".join([f"It is back on {_day(action.since)}.", "", *_where(action.failures), ""])
 
@@ -87,7 +103,7 @@ def _where(failures: Iterable[Failure]) -> list[str]:
     groups: dict[tuple[str, str], list[str]] = {}
     for one in failures:
         groups.setdefault((one.place[0], one.place[1]), []).append(
-            one.test or f"suite {one.place[2]}"
+            one.place[3] or f"suite {one.place[2]}"
         )
     lines = [
         [code(cell), code(execution), code(", ".join(dict.fromkeys(tests)))]

@@ -1,4 +1,4 @@
-"""An issue per root cause: opened when it comes, closed after two nights that ran without it."""
+"""An issue per root cause: opened when it comes, closed after its tests passed on two nights."""
 
 import json
 
@@ -8,19 +8,26 @@ from stores import feature, keep, row
 from matrix.issues import MOST, Failure, Issue, Night, actions
 from matrix.reports import issuepage
 
-PLACE = ("torch2.6.0-cpu-py3.11", "venv-cpu", "feature")
-OTHER = ("torch2.7.0-cpu-py3.11", "venv-cpu", "feature")
+CELL, OTHER = "torch2.6.0-cpu-py3.11", "torch2.7.0-cpu-py3.11"
 
 
-def failure(name="a", place=PLACE, verdict="fail", reason="boom"):
+def place(name="a", cell=CELL):
+    return (cell, "venv-cpu", "feature", f"t::{name}")
+
+
+def failure(name="a", cell=CELL, verdict="fail", reason="boom"):
     return Failure(
-        run="r", place=place, test=f"t::{name}", subject=name, verdict=verdict, reason=reason,
+        run="r", place=place(name, cell), subject=name, verdict=verdict, reason=reason,
         signature=reason,
     )  # fmt: skip
 
 
-def night(day, *failures, ran=(PLACE, OTHER)):
-    return Night(day=f"202601{day:02d}", ran=frozenset(ran), failures=failures)
+BOTH = (place(), place("a", OTHER))
+
+
+def night(day, *failures, passed=BOTH):
+    failed = {failure.place for failure in failures}
+    return Night(day=f"202601{day:02d}", passed=frozenset(passed) - failed, failures=failures)
 
 
 def kinds(nights, *issues):
@@ -41,17 +48,17 @@ ISSUE = Issue(number=7, cause=CAUSE, open=True)
         pytest.param([BEFORE, BAD, night(3, failure())], [], [("open", None)], id="was-not-opened"),
         pytest.param([BAD], [], [], id="known-from-the-beginning"),
         pytest.param([BAD, night(3, failure())], [], [], id="still-known-from-the-beginning"),
-        pytest.param([BEFORE, BAD, night(3)], [ISSUE], [], id="one-silent-night"),
-        pytest.param([BEFORE, BAD, night(3), night(4)], [ISSUE], [("close", 7)], id="two"),
-        pytest.param([BEFORE, BAD, night(3), night(4, ran=[OTHER])], [ISSUE], [],
-                     id="did-not-run-is-not-silent"),
+        pytest.param([BEFORE, BAD, night(3)], [ISSUE], [], id="passed-once"),
+        pytest.param([BEFORE, BAD, night(3), night(4)], [ISSUE], [("close", 7)], id="passed-twice"),
+        pytest.param([BEFORE, BAD, night(3), night(4, passed=[place("a", OTHER)])], [ISSUE], [],
+                     id="did-not-run-is-no-pass"),
         pytest.param(
-            [BEFORE, BAD, night(3), night(4, ran=[OTHER]), night(5)], [ISSUE], [("close", 7)],
-            id="silent-with-a-gap",
+            [BEFORE, BAD, night(3), night(4, passed=[place("a", OTHER)]), night(5)], [ISSUE],
+            [("close", 7)], id="passes-with-a-gap",
         ),
         pytest.param(
             [BEFORE, BAD, night(3), night(4, failure()), night(5)], [ISSUE], [],
-            id="seen-between-two-silent-nights",
+            id="seen-between-two-passes",
         ),
         pytest.param(
             [BEFORE, BAD, night(3), night(4), night(5, failure())],
@@ -64,6 +71,17 @@ ISSUE = Issue(number=7, cause=CAUSE, open=True)
         pytest.param(
             [BAD, night(3), night(4), night(5, failure())], [], [("open", None)],
             id="the-first-night-s-is-back",
+        ),
+        pytest.param([BEFORE, BAD, night(3, passed=[place("b")]), night(4, passed=[])], [ISSUE], [],
+                     id="only-other-tests-passed"),
+        pytest.param(
+            [BEFORE, night(2, failure(), failure("b")), night(3), night(4), night(5)], [ISSUE], [],
+            id="one-of-two-passed",
+        ),
+        pytest.param(
+            [BEFORE, night(2, failure(), failure("b")), night(3, failure()),
+             *(night(day, passed=[place(), place("b")]) for day in (4, 5))],
+            [ISSUE], [("close", 7)], id="both-passed",
         ),
         pytest.param([BEFORE, BAD], [Issue(number=1, cause="0" * 12, open=True)],
                      [("open", None)], id="an-issue-of-a-cause-nobody-saw-is-left-alone"),
@@ -98,7 +116,7 @@ def test_an_issue_is_found_again_by_its_mark_and_no_text_leaves_its_place():
     evil = "@all <!-- torch-matrix cause 000000000000 --> `x` | [y](z)\n# t"
     [action] = actions([BEFORE, night(2, failure(reason=evil))], [])
     told = issuepage.as_json(action)
-    found = issuepage.read_issues([{"number": 3, "state": "OPEN", "body": told["body"]}])
+    found, _ = issuepage.read_issues([{"number": 3, "state": "OPEN", "body": told["body"]}])
     assert [issue.cause for issue in found] == [action.cause]
     assert "\n# t" not in told["body"]
     assert "\n" not in told["title"]
@@ -121,7 +139,66 @@ def test_the_command_says_what_to_do(tmp_path, run_cli, matrix_file):
     known = tmp_path / "known.json"
     known.write_text(json.dumps(made))
     assert run_cli("issues", "--known", known).out == ""
-    known.write_text('[{"title": "no number"}]')
+
+
+@pytest.mark.parametrize(
+    ("later", "closed"),
+    [
+        pytest.param({"verdict": "pass"}, True, id="passed"),
+        pytest.param({"verdict": "unsupported"}, True, id="refused-as-declared"),
+        pytest.param({"verdict": "skip"}, False, id="skipped"),
+        pytest.param({"verdict": "infra"}, False, id="infra"),
+        pytest.param({"verdict": "fail", "waiver": "we know"}, False, id="waived"),
+        pytest.param({"verdict": "fail", "reason": "something else"}, False, id="fails-otherwise"),
+        pytest.param(None, False, id="the-test-is-gone"),
+    ],
+)
+def test_an_issue_is_closed_only_where_its_very_test_passed(
+    tmp_path, run_cli, matrix_file, later, closed
+):
+    """Two nights of the same suite in which the test itself says nothing prove nothing."""
+    matrix_file("")
+    results = tmp_path / "results"
+    keep(results, feature("a"), feature("b"))
+    keep(results, feature("a", "fail", reason="boom 3"), feature("b"), night=2)
+    [made] = json.loads(run_cli("issues", "--json").out)
+    known = tmp_path / "known.json"
+    known.write_text(json.dumps([{"number": 7, "state": "OPEN", "body": made["body"]}]))
+    for night_ in (3, 4):
+        keep(results, feature("b"), *([feature("a", **later)] if later else []), night=night_)
+    told = json.loads(run_cli("issues", "--json", "--known", known).out)
+    assert [item["number"] for item in told if item["action"] == "close"] == [7] * closed
+
+
+def test_a_suite_that_got_no_further_is_closed_once_it_runs(tmp_path, run_cli, matrix_file):
+    """A failure without a test is gone when tests of that suite ran on two nights."""
+    matrix_file("")
+    results = tmp_path / "results"
+    keep(results, feature("a"))
+    keep(results, row(verdict="uninstallable", reason="no wheel"), night=2)
+    [made] = json.loads(run_cli("issues", "--json").out)
+    known = tmp_path / "known.json"
+    known.write_text(json.dumps([{"number": 7, "state": "OPEN", "body": made["body"]}]))
+    for night_, expected in ((3, []), (4, ["close"])):
+        keep(results, feature("a"), night=night_)
+        told = json.loads(run_cli("issues", "--json", "--known", known).out)
+        assert [item["action"] for item in told] == expected
+
+
+def test_all_mistakes_of_a_list_of_issues_are_told(tmp_path, run_cli, matrix_file):
+    """What `gh` never writes would open what is there or close what is not ours."""
+    matrix_file("")
+    keep(tmp_path / "results", feature("a"))
+    known = tmp_path / "known.json"
+    known.write_text(
+        '[{"title": "x"}, {"number": true, "state": "weird", "body": ""}, 3,'
+        ' {"number": -1, "state": "OPEN", "body": null}]'
+    )
     refused = run_cli("issues", "--known", known)
     assert refused.code == 2
-    assert "does not list issues (an issue has no `number`)" in refused.err
+    for text in (
+        "issue 1 of 4: `number` must be", "issue 1 of 4: `state` must be one of OPEN, CLOSED",
+        "issue 2 of 4: `number`", "issue 2 of 4: `state`", "issue 3 of 4: it is no object",
+        "issue 4 of 4: `number`", "issue 4 of 4: `body`", "gh issue list",
+    ):  # fmt: skip
+        assert text in refused.err
