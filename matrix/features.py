@@ -13,7 +13,8 @@ from pathlib import Path
 from matrix import resources
 from matrix.errors import InputError
 
-SUITE = "feature"
+SUITES = {"feature": "feature", "workload": "throughput"}
+"""What a test is declared as, and which of our own suites has such tests."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,17 +38,17 @@ class Feature:
     tests: tuple[Case, ...]
 
 
-def catalogue(*places: Path) -> tuple[Feature, ...]:
+def catalogue(*places: Path, declared: str = "feature") -> tuple[Feature, ...]:
     """The features of folders or files of tests, by group and id; without any: our own.
 
-    Raises `InputError` for a file that is no Python.
+    Or the workloads, where that is what tests are `declared` as. Raises `InputError` for a file
+    that is no Python.
     """
     found: dict[str, Feature] = {}
-    for path in itertools.chain(
-        *map(resources.files_under, places or [resources.suite_tests(SUITE)])
-    ):
+    own = [resources.suite_tests(SUITES[declared])]
+    for path in itertools.chain(*map(resources.files_under, places or own)):
         if path.match("test_*.py") or path.match("*_test.py"):
-            for one in _features(path):
+            for one in _features(path, declared):
                 found[one.id] = _merged(found[one.id], one) if one.id in found else one
     return tuple(sorted(found.values(), key=lambda one: (one.group, one.id)))
 
@@ -68,7 +69,7 @@ def _merged(one: Feature, other: Feature) -> Feature:
     )
 
 
-def _features(path: Path) -> Iterator[Feature]:
+def _features(path: Path, declared: str) -> Iterator[Feature]:
     try:
         module = ast.parse(path.read_bytes(), str(path))
     except (SyntaxError, ValueError) as error:
@@ -82,25 +83,25 @@ def _features(path: Path) -> Iterator[Feature]:
     }
     for node in ast.walk(module):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            for call in _declarations(node.decorator_list, names):
+            for call in _declarations(declared, node.decorator_list, names):
                 one = _feature(call, node, names, group_of(path.name))
                 if one:
                     yield one
 
 
 def _declarations(
-    decorators: Sequence[ast.expr], names: Mapping[str, ast.expr]
+    name: str, decorators: Sequence[ast.expr], names: Mapping[str, ast.expr]
 ) -> Iterator[ast.Call]:
-    """The calls of `feature` that decorate a test, or that mark sets of its parameters."""
+    """The calls of `name` that decorate a test, or that mark sets of its parameters."""
     for decorator in decorators:
-        if call := _called("feature", decorator, names):
+        if call := _called(name, decorator, names):
             yield call
         elif call := _called("parametrize", decorator, names):
             given = _given(call, "argnames", "argvalues")
             for values in _items(given.get("argvalues"), names):
                 if one := _called("param", values, names):
                     marks = _items(_given(one).get("marks"), names)
-                    yield from filter(None, (_called("feature", m, names) for m in marks))
+                    yield from filter(None, (_called(name, m, names) for m in marks))
 
 
 def _called(name: str, node: ast.expr, names: Mapping[str, ast.expr]) -> ast.Call | None:

@@ -44,10 +44,13 @@ class Answer:
 
 
 class Database:
-    """The views over one long table; made by `opened`."""
+    """The views over one long table; made by `opened`. `left_out` says what could not be read."""
 
-    def __init__(self, connection: "duckdb.DuckDBPyConnection") -> None:
+    def __init__(
+        self, connection: "duckdb.DuckDBPyConnection", left_out: Sequence[str] = ()
+    ) -> None:
         self._connection = connection
+        self.left_out = tuple(left_out)
 
     def select(self, sql: str, values: Sequence[object] = ()) -> Answer:
         """Answer one SELECT; raises `InputError` in one line that names the columns there are."""
@@ -98,7 +101,7 @@ def opened(table: LongTable, stop: threading.Event) -> Iterator[Database]:
         guard = threading.Thread(target=_interrupt, args=(connection, stop, done), daemon=True)
         guard.start()
         try:
-            yield Database(connection)
+            yield Database(connection, table.complaints)
         finally:
             done.set()
             guard.join()

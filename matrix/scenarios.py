@@ -5,7 +5,6 @@ cells by it. `scenarios.toml` holds the built-in ones, written as users write th
 """
 
 import functools
-import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -43,6 +42,9 @@ AT_LEAST = {
 }
 LIMITS = {**AT_MOST, **AT_LEAST}
 """What may be limited, in which unit (GB are 1e9 bytes); what is unknown keeps no limit."""
+MOST = 1_000_000_000
+"""The largest weight or limit, so that they can be added."""
+_SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,19 +84,21 @@ def scenarios(data: Mapping[str, Any]) -> dict[str, Scenario]:
 def read(name: str, item: Mapping[str, Any], base: Scenario | None = None) -> Scenario:
     """A scenario from its table: what the base requires too, else what is not given here."""
     base = base or Scenario(name=name)
-    on = {
+    on: dict[str, tuple[str, ...]] = {
         device: (*base.required_on.get(device, ()), *item.get(f"require_{device}", ()))
         for device in ACCELERATORS
     }
+    required = (*base.required, *item.get("require", ()))
     lists = {
-        key: tuple(item.get(key, getattr(base, key)))
-        for key in ("devices", "select", "workloads", "reasons")
+        key: tuple(item.get(key, getattr(base, key))) for key in ("select", "workloads", "reasons")
     }
     return Scenario(
         name=name,
         purpose=item.get("purpose", base.purpose),
-        required=(*base.required, *item.get("require", ())),
+        required=required,
         required_on={device: names for device, names in on.items() if names},
+        # where nothing is required, everything would pass
+        devices=tuple(item.get("devices", [d for d in base.devices if required or on.get(d)])),
         weights={**base.weights, **item.get("weights", {})},
         limits={**base.limits, **item.get("limits", {})},
         **lists,
@@ -121,6 +125,11 @@ def mistakes(name: str, item: Mapping[str, Any], raw: Mapping[str, Any]) -> Iter
     for device in item.get("devices", ()):
         if device not in ACCELERATORS:
             yield f"{path}.devices: unknown `{device}`; {hint(device, list(ACCELERATORS))}"
+        elif not whole.requires(device) and whole.required_on:
+            yield (
+                f"{path}.devices: nothing is required on `{device}`; name features in `require` or "
+                f"`require_{device}`"
+            )
     if item.get("devices") == []:
         yield f"{path}.devices: empty; leave it out or name one"
     for number, text in enumerate(item.get("select", ())):
@@ -130,7 +139,7 @@ def mistakes(name: str, item: Mapping[str, Any], raw: Mapping[str, Any]) -> Iter
             yield f"{path}.select[{number}]: {error}"
     yield from _numbers(f"{path}.weights", item.get("weights", {}), CRITERIA)
     yield from _numbers(f"{path}.limits", item.get("limits", {}), LIMITS)
-    sound = knows_base and ("weights" in raw) == ("weights" in item)
+    sound = knows_base and raw.get("weights", {}) == item.get("weights", {})
     if sound and not any(whole.weights.values()):
         yield f"{path}.weights: nothing counts; give a weight to {', '.join(CRITERIA)}"
 
@@ -139,5 +148,10 @@ def _numbers(path: str, table: Mapping[str, float], known: Mapping[str, str]) ->
     for key, value in table.items():
         if key not in known:
             yield f"{path}.{key}: unknown; {hint(key, known)}"
-        if not (value >= 0 and math.isfinite(value)):
-            yield f"{path}.{key}: must be a number from 0 on, got {value}"
+        if not 0 <= value <= MOST:  # NaN neither
+            yield f"{path}.{key}: must be a number from 0 to {MOST}, got {_short(value)}"
+
+
+def _short(value: float) -> str:
+    text = str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

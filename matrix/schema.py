@@ -1,6 +1,6 @@
 """The keys of matrix.toml as data: one table serves the checker, its hints and the JSON schema."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -227,9 +227,17 @@ def _check_table(path: str, table: object, keys: Mapping[str, Key]) -> list[str]
             if spec.required:
                 problems.append(f"{path}.{name}: missing; it is {spec.doc}")
         elif not any(_CHECKS[kind][0](table[name]) for kind in spec.kind):
-            wanted = " or ".join(_CHECKS[kind][1] for kind in spec.kind)
-            problems.append(f"{path}.{name}: expected {wanted}, got {table[name]!r}")
+            problems += _mismatches(f"{path}.{name}", table[name], spec.kind)
     return problems
+
+
+def _mismatches(path: str, value: object, kinds: Sequence[Kind]) -> list[str]:
+    """Say what a value should be; of a table of numbers, each member that is none."""
+    if "numbers" in kinds and isinstance(value, dict):
+        wrong = {key: one for key, one in value.items() if not _is_number(one)}
+        return [f"{path}.{key}: expected a number, got {one!r}" for key, one in wrong.items()]
+    wanted = " or ".join(_CHECKS[kind][1] for kind in kinds)
+    return [f"{path}: expected {wanted}, got {value!r}"]
 
 
 def check(data: Mapping[str, object]) -> list[str]:
@@ -256,13 +264,22 @@ def check(data: Mapping[str, object]) -> list[str]:
     return problems
 
 
+def _sound_value(value: object, kinds: Sequence[Kind]) -> object:
+    if "numbers" in kinds and isinstance(value, dict):
+        return {key: one for key, one in value.items() if _is_number(one)}
+    return value
+
+
 def _sound_table(table: object, keys: Mapping[str, Key]) -> dict[str, Any] | None:
     if not isinstance(table, dict):
         return None
+    told = {
+        name: _sound_value(value, keys[name].kind) for name, value in table.items() if name in keys
+    }
     sound = {
         name: value
-        for name, value in table.items()
-        if name in keys and any(_CHECKS[kind][0](value) for kind in keys[name].kind)
+        for name, value in told.items()
+        if any(_CHECKS[kind][0](value) for kind in keys[name].kind)
     }
     return sound if all(name in sound for name, spec in keys.items() if spec.required) else None
 

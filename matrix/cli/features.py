@@ -7,7 +7,7 @@ from itertools import groupby
 
 from matrix import errors
 from matrix.cli.printing import print_json
-from matrix.features import SUITE, Feature, catalogue
+from matrix.features import SUITES, Feature, catalogue
 from matrix.workspace import Workspace
 
 
@@ -31,7 +31,7 @@ def features_command(arguments: argparse.Namespace, workspace: Workspace) -> int
 
 def _declared(suite: str, workspace: Workspace) -> tuple[Feature, ...]:
     """The features of a suite; raises `InputError` for one that is no folder of tests."""
-    if suite == SUITE:
+    if suite == SUITES["feature"]:
         return catalogue()
     (chosen,) = workspace.suites(workspace.profile("default"), [suite])
     if not chosen.tests:

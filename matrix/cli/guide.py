@@ -1,6 +1,7 @@
 """`guide`: which version to choose for what, by what was measured."""
 
 import argparse
+import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -38,12 +39,12 @@ def guide_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
 
     chosen = _scenarios(arguments, workspace)
     devices = arguments.accelerator or list(ACCELERATORS)
-    found = _candidates(workspace, ())
+    found, left_out = _candidates(workspace, ())
     _check(chosen, workspace, found)
     today = _today(found)
     advice = [a for a in _advise(chosen, workspace, found) if a.device in devices]
     if arguments.json:
-        print_json(guidedata.as_json(advice, chosen, today, devices))
+        print_json(guidedata.as_json(advice, chosen, today, devices, left_out))
     elif arguments.format == "markdown":
         print(guidepage.page(advice, chosen, today, devices), end="")
     else:
@@ -63,7 +64,7 @@ def page(workspace: Workspace) -> str:
 
     runs = [path.name for path in bundles_in(workspace.store.folders[1])]
     with suppress(errors.NothingToRun):
-        found = _candidates(workspace, runs) if runs else ()
+        found = _candidates(workspace, runs)[0] if runs else ()
         scenarios = list(workspace.definition.scenarios.values())
         if found:
             return guidepage.page(_advise(scenarios, workspace, found), scenarios, _today(found))
@@ -84,12 +85,15 @@ def _scenarios(arguments: argparse.Namespace, workspace: Workspace) -> list[Scen
     return [known[name] for name in dict.fromkeys(arguments.scenario or known)]
 
 
-def _candidates(workspace: Workspace, runs: Sequence[str]) -> tuple["Candidate", ...]:
+def _candidates(
+    workspace: Workspace, runs: Sequence[str]
+) -> tuple[tuple["Candidate", ...], Sequence[str]]:
+    """What ran, in these runs or in all, and what could not be read."""
     from matrix.cli.query import database
     from matrix.guide.evidence import candidates
 
     with database(workspace) as opened:
-        return candidates(opened, runs)
+        return candidates(opened, runs), opened.left_out
 
 
 def _advise(
@@ -113,28 +117,31 @@ def _today(found: Sequence["Candidate"]) -> str:
 def _check(
     scenarios: Sequence[Scenario], workspace: Workspace, found: Sequence["Candidate"]
 ) -> None:
-    """Raise one `InputError` for all required features that no test has."""
-    known = {name for candidate in found for name in candidate.findings}
-    wanted = [
-        (scenario.name, name)
-        for scenario in scenarios
-        for name in dict.fromkeys([*scenario.required, *sum(scenario.required_on.values(), ())])
-    ]
-    if any(name not in known for _, name in wanted):
-        known |= set(_declared(workspace))
-    problems = [
-        f"scenarios.{scenario}: no test has the feature `{name}`; {hint(name, sorted(known))}"
-        for scenario, name in wanted
-        if name not in known
-    ]
+    """Raise one `InputError` for all features and workloads of scenarios that no test has."""
+    features = {name for candidate in found for name in candidate.findings}
+    workloads = {name for candidate in found for name, _ in candidate.times}
+    problems = []
+    for scenario in scenarios:
+        named = [*scenario.required, *itertools.chain(*scenario.required_on.values())]
+        for kind, names, known in (
+            ("feature", named, features), ("workload", scenario.workloads, workloads)
+        ):  # fmt: skip
+            unknown = [name for name in dict.fromkeys(names) if name not in known]
+            declared = set(_declared(workspace, kind)) if unknown else set()
+            problems += [
+                f"scenarios.{scenario.name}: no test has the {kind} `{name}`; "
+                f"{hint(name, sorted(known | declared))}"
+                for name in unknown
+                if name not in declared
+            ]
     if problems:
         raise errors.InputError("the guide cannot be made:", problems)
 
 
-def _declared(workspace: Workspace) -> Iterator[str]:
+def _declared(workspace: Workspace, kind: str) -> Iterator[str]:
     from matrix.features import catalogue
 
-    yield from (feature.id for feature in catalogue())
+    yield from (one.id for one in catalogue(declared=kind))
     for suite in workspace.definition.suites.values():
         if suite.tests and not suite.source:
-            yield from (feature.id for feature in catalogue(*suite.tests))
+            yield from (one.id for one in catalogue(*suite.tests, declared=kind))

@@ -14,11 +14,11 @@ SCHEMA = 1
 
 def unmeasured(
     found: Sequence[Advice], scenarios: Iterable[Scenario], devices: Sequence[str]
-) -> list[tuple[str, str]]:
-    """Pairs of a scenario and a kind of device on which nothing ran."""
+) -> list[tuple[Scenario, str]]:
+    """Pairs of a scenario and a kind of device on which nothing ran that it selects."""
     ran = {(advice.scenario.name, advice.device) for advice in found}
-    pairs = [(s.name, device) for s in scenarios for device in devices if device in s.devices]
-    return [pair for pair in pairs if pair not in ran]
+    pairs = [(s, device) for s in scenarios for device in devices if device in s.devices]
+    return [(s, device) for s, device in pairs if (s.name, device) not in ran]
 
 
 def as_json(
@@ -26,14 +26,16 @@ def as_json(
     scenarios: Iterable[Scenario],
     today: str,
     devices: Sequence[str] = tuple(ACCELERATORS),
+    left_out: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The advice; `today` is the ISO date that ages are told at."""
+    """The advice; ages are told at `today`, an ISO date; `left_out` is what could not be read."""
     nothing = unmeasured(found, scenarios, devices)
     return {
         "schema": SCHEMA,
         "as_of": today,
+        "left_out": list(left_out),
         "advice": [_advice(advice, today) for advice in found],
-        "unmeasured": [{"scenario": name, "device": device} for name, device in nothing],
+        "unmeasured": [{"scenario": s.name, "device": device} for s, device in nothing],
     }
 
 

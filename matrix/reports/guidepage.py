@@ -10,7 +10,7 @@ from matrix.guide.advice import Advice, pinned_by
 from matrix.guide.rank import Ranked
 from matrix.reports import plain
 from matrix.reports.guidedata import unmeasured
-from matrix.reports.guidewords import device_of, explain, why_none
+from matrix.reports.guidewords import device_of, explain, nothing_on, why_none
 from matrix.reports.markdown import code, prose, table_lines
 from matrix.reports.marks import mark
 from matrix.reports.text import clean
@@ -68,9 +68,9 @@ def _table(
     for scenario in scenarios:
         own = [advice for advice in found if advice.scenario.name == scenario.name]
         yield from map(_line, own)
-        for name, device in unmeasured(own, [scenario], devices):
-            nothing = f"nothing was measured on {device}"
-            yield [prose(name), device, "none", "", "", nothing, "", "", ""]
+        for _, device in unmeasured(own, [scenario], devices):
+            nothing = nothing_on(scenario, device)
+            yield [prose(scenario.name), device, "none", "", "", nothing, "", "", ""]
 
 
 def _line(advice: Advice) -> list[str]:
@@ -162,8 +162,8 @@ def render(found: Sequence[Advice], scenarios: Sequence[Scenario], devices: Sequ
     """Write the advice for a terminal; ends with a newline."""
     parts = ["\n".join(_text(advice)) for advice in found]
     parts += [
-        f"{name} on {device}: nothing was measured there\n"
-        for name, device in unmeasured(found, scenarios, devices)
+        f"{scenario.name}: {nothing_on(scenario, device)}\n"
+        for scenario, device in unmeasured(found, scenarios, devices)
     ]
     return "\n".join(parts)
 
@@ -193,7 +193,8 @@ def _text(advice: Advice) -> Iterator[str]:
         )
         for line in advice.ranked
     ]  # fmt: skip
-    yield plain.render(("", "cell", "ran as", "score", "why"), lines, limit=240).rstrip("\n")
-    if advice.silent:
+    if lines:
+        yield plain.render(("", "cell", "ran as", "score", "why"), lines, limit=240).rstrip("\n")
+    if advice.silent and advice.ranked:
         yield f"not measured: {len(advice.silent)} more that tried none of the required features"
     yield ""

@@ -12,11 +12,18 @@ _NAMED = 8
 
 def why_none(advice: Advice) -> str:
     """Say why there is no recommendation."""
+    if not advice.ranked:
+        return f"none of {counted(len(advice.silent), 'cell')} tried a required feature"
     counts = [
         f"{sum(line.standing == standing for line in advice.ranked)} {standing}"
         for standing in ("ruled out", "not measured")
     ]
     return f"nothing measured passes everything: {', '.join(counts)}"
+
+
+def nothing_on(scenario: Scenario, device: str) -> str:
+    """Say that a kind of device has no evidence for a scenario."""
+    return f"nothing {'that it selects ' * bool(scenario.select)}was measured on {device}"
 
 
 def device_of(advice: Advice) -> str:

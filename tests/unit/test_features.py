@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from matrix import features, resources
+from matrix import resources
 from matrix.errors import InputError
 from matrix.features import Case, catalogue
 
@@ -132,7 +132,7 @@ def test_a_file_that_is_no_python_is_the_users_mistake(tmp_path):
 def test_every_feature_of_our_own_suite_is_found():
     """As many as there are decorators, each with an id, a title and a documented test."""
     ids = set()
-    for path in resources.files_under(resources.suite_tests(features.SUITE)):
+    for path in resources.files_under(resources.suite_tests("feature")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "feature":
                 ids.add(ast.literal_eval(node.args[0]))

@@ -146,13 +146,11 @@ def test_throughput_is_compared_where_the_tests_are_the_same(results, advice):
 
 
 def test_a_workload_that_nobody_timed_is_told(results, guide):
-    own = (
-        '\n[scenarios.timed]\nlike = "edge"\nrequire_cuda = ["sdpa"]\nworkloads = ["gemm", "gem"]\n'
-    )
+    own = '\n[scenarios.timed]\nlike = "edge"\nworkloads = ["gemm", "copy"]\n'
     keep(results, *passing("2.13.0", *builtin()["edge"].required, install_bytes=10**9))
     keep(results, *timed("2.13.0", 1.0), night=2)
     told = guide("timed", more=own).out
-    assert "unknown  workloads that nobody timed here: gem\n" in told
+    assert "unknown  workloads that nobody timed here: copy\n" in told
 
 
 def test_disturbed_numbers_are_none(results, advice):
@@ -253,14 +251,44 @@ def test_a_build_for_another_device_says_so(results, advice):
         pytest.param(["edge", "--accelerator", "cuda"], "`edge` is for cpu only", id="device"),
         pytest.param(["typo"], "scenarios.typo: no test has the feature `sdpaa`; did you mean "
                      "`sdpa`?", id="feature"),
+        pytest.param(["typo"], "scenarios.typo: no test has the workload `gem`; did you mean "
+                     "`gemm`?", id="workload"),
     ],
 )  # fmt: skip
 def test_mistakes_end_with_what_was_meant(results, guide, options, problem):
     keep(results, *passing())
-    typo = '\n[scenarios.typo]\nlike = "edge"\nrequire = ["sdpaa"]\n'
+    typo = '\n[scenarios.typo]\nlike = "edge"\nrequire = ["sdpaa"]\nworkloads = ["gem"]\n'
     done = guide(*options, more=typo)
     assert done.code == 2
     assert problem in done.err
+
+
+def test_evidence_that_could_not_be_read_is_told_to_machines(results, guide):
+    keep(results, *passing())
+    keep(results, *passing("2.9.1"), night=2)
+    damaged = next(path for path in sorted(results.rglob("*.parquet"), reverse=True))
+    damaged.write_bytes(b"x")
+    told = json.loads(guide("mine", "--json").out)["left_out"]
+    assert any(damaged.parent.parent.parent.name in text or damaged.name in text for text in told)
+
+
+def test_a_scenario_is_for_devices_on_which_it_requires_anything(results, guide):
+    keep(results, *passing())
+    more = '\n[scenarios.gpu]\nrequire_cuda = ["sdpa"]\nweights = { size = 1 }\n'
+    assert guide("gpu", more=more).out == "gpu: nothing was measured on cuda\n"
+
+
+def test_a_selection_that_leaves_nothing_says_so(results, guide):
+    keep(results, *passing())
+    more = '\n[scenarios.old]\nlike = "edge"\nselect = ["torch<2.0"]\n'
+    assert "old: nothing that it selects was measured on cpu" in guide("old", more=more).out
+
+
+def test_where_nobody_tried_anything_required_that_is_all_that_is_said(results, guide):
+    keep(results, *passing("2.9.1", "numpy"))
+    out = guide("mine").out
+    assert "take     nothing: none of 1 cell tried a required feature" in out
+    assert "ruled out" not in out
 
 
 def test_without_results_there_is_nothing_to_say(guide):

@@ -11,6 +11,7 @@ from matrix.errors import InputError
 from matrix.scenarios import CRITERIA, LIMITS, builtin, scenarios
 
 NOTHING = f"nothing counts; give a weight to {', '.join(CRITERIA)}"
+NOWHERE = "nothing is required on `cpu`; name features in `require` or `require_cpu`"
 TORCH = '[[torch]]\nversion = "2.6.0"\nvariants = ["cpu"]\n'
 
 
@@ -54,8 +55,8 @@ def test_every_mistake_is_told_with_its_path():
     text = """
 [scenarios.Mine]
 require = ["sdpa"]
-weights = { sped = 1, size = -1, memory = nan }
-limits = { install = 2 }
+weights = { sped = 1, size = -1, memory = nan, soak = 1e308, recent = 1%s, sound = "3" }
+limits = { install = 2, wrong = true }
 
 [scenarios.other]
 like = "prodution"
@@ -70,17 +71,26 @@ weights = { size = 0 }
 require = "sdpa"
 requires = ["sdpa"]
 weights = ["size"]
-"""
+
+[scenarios.nowhere]
+require_cuda = ["sdpa"]
+devices = ["cpu"]
+weights = { size = 1 }
+""" % ("0" * 400)
     with pytest.raises(InputError) as caught:
         own(text)
     assert caught.value.problems == [
+        "scenarios.Mine.weights.sound: expected a number, got '3'",
+        "scenarios.Mine.limits.wrong: expected a number, got True",
         "scenarios.shape.requires: unknown key; did you mean `require`?",
         "scenarios.shape.require: expected a list of strings, got 'sdpa'",
         "scenarios.shape.weights: expected a table of numbers, got ['size']",
         "scenarios.Mine: a scenario's name has only lower-case letters, digits, - and _",
         f"scenarios.Mine.weights.sped: unknown; known: {', '.join(CRITERIA)}",
-        "scenarios.Mine.weights.size: must be a number from 0 on, got -1",
-        "scenarios.Mine.weights.memory: must be a number from 0 on, got nan",
+        "scenarios.Mine.weights.size: must be a number from 0 to 1000000000, got -1",
+        "scenarios.Mine.weights.memory: must be a number from 0 to 1000000000, got nan",
+        "scenarios.Mine.weights.soak: must be a number from 0 to 1000000000, got 1e+308",
+        f"scenarios.Mine.weights.recent: must be a number from 0 to 1000000000, got 1{'0' * 19}…",
         "scenarios.Mine.limits.install: unknown; did you mean `install_gb`?",
         "scenarios.other.like: no built-in scenario `prodution`; did you mean `production`?",
         "scenarios.other.workloads: `gemm` stands there twice",
@@ -88,6 +98,7 @@ weights = ["size"]
         "scenarios.other.select[0]: a value is missing after `torch>` at column 7 of `torch>`",
         "scenarios.empty.require: missing; name the features that must pass",
         f"scenarios.empty.weights: {NOTHING}",
+        f"scenarios.nowhere.devices: {NOWHERE}",
     ]
 
 
