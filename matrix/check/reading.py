@@ -75,11 +75,13 @@ def _ask(
         argv += [str(resources.PACKAGE.parent), out]
         try:
             done = run(argv, env=env, timeout=deadline, stop=stop, cwd=Path(folder))
-            found = json.loads(out.read_bytes())
         except OSError as error:
-            what = error.strerror if not out.exists() and error.filename == str(python) else ""
-            told = what or (done.last_line if "done" in locals() else str(error))
-            raise InputError(f"`{python}` cannot be read", [told or "it left no report"]) from None
+            raise InputError(f"`{python}` cannot be started", [str(error.strerror)]) from None
+        try:
+            found = json.loads(out.read_bytes())
+        except FileNotFoundError:
+            told = [f"it left no report; it said: {done.last_line}"] if done.last_line else []
+            raise InputError(f"`{python}` is no Python that runs", told) from None
         except ValueError as error:
             raise InputError(f"`{python}` cannot be read", [f"its report: {error}"]) from None
     return found, done

@@ -59,6 +59,10 @@ def _machine(arguments: argparse.Namespace, workspace: Workspace) -> tuple["Mach
     problems = []
     if arguments.machine and arguments.python:
         problems.append("`--machine` is of another machine, `--python` of this one; leave out one")
+    if arguments.python and arguments.python.is_dir():  # `""` too, which is this folder
+        problems.append(
+            f"`--python {arguments.python}` is a folder; name an interpreter: .venv/bin/python"
+        )
     if not 0 < arguments.deadline < MOST_SECONDS:
         problems.append(
             f"`--deadline` is 0 to {MOST_SECONDS:g} seconds, got {arguments.deadline:g}"
@@ -77,7 +81,7 @@ def _machine(arguments: argparse.Namespace, workspace: Workspace) -> tuple["Mach
     if arguments.machine:
         told = record.read(arguments.machine)
         return told.machine, text or told.error
-    python = arguments.python or Path(sys.executable)
+    python = (arguments.python or Path(sys.executable)).absolute()
     machine = reading.read(
         python, env=workspace.env, stop=workspace.stop, deadline=arguments.deadline
     )
@@ -106,7 +110,7 @@ def add_check(add: Add) -> None:
     """Add the command to the command line."""
     text = "say what is wrong with an environment, why, and what fixes it"
     sub = add("check", check_command, [], text)
-    sub.add_argument("--python", type=lambda text: Path(text).absolute(),
+    sub.add_argument("--python", type=Path,
                      help="the interpreter to check (default: this one)")  # fmt: skip
     sub.add_argument("--machine", type=Path, metavar="FILE",
                      help="check a recorded machine: TOML with what is known of it")  # fmt: skip

@@ -122,8 +122,16 @@ def test_what_is_shared_names_neither_home_nor_interpreter(environment, tmp_path
     assert str(bare[0].parent.parent) not in text
 
 
-def test_something_that_is_no_interpreter(tmp_path, capfd):
-    for path in (tmp_path / "none", "/bin/true"):
-        code = cli.main(["check", "--python", str(path)], {"PATH": "/usr/bin:/bin"})
-        assert code == 2
-        assert f"`{path}` cannot be read" in capfd.readouterr().err
+@pytest.mark.parametrize(
+    ("python", "said"),
+    [
+        pytest.param("/no/such", "cannot be started\n  - No such file", id="missing"),
+        pytest.param("/bin/true", "is no Python that runs", id="another-program"),
+        pytest.param(
+            "/bin/echo", "is no Python that runs\n  - it left no report; it said", id="talks"
+        ),
+    ],
+)
+def test_something_that_is_no_interpreter(capfd, python, said):
+    assert cli.main(["check", "--python", python], {"PATH": "/usr/bin:/bin"}) == 2
+    assert f"`{python}` {said}" in capfd.readouterr().err

@@ -330,6 +330,11 @@ class TestCommand:
         assert code == 2
         assert err.count("\n  - ") == 3
 
+    @pytest.mark.parametrize("folder", ["", "/tmp"])
+    def test_a_folder_is_no_interpreter(self, env, capsys, folder):
+        assert cli.main(["check", "--python", folder], env) == 2
+        assert "is a folder; name an interpreter" in capsys.readouterr().err
+
 
 class TestReading:
     def test_a_process_that_hangs_or_crashes_says_so_of_torch(self):
