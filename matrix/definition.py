@@ -8,7 +8,7 @@ from typing import Any
 
 from packaging.specifiers import SpecifierSet
 
-from matrix import schema
+from matrix import shape
 from matrix.accelerators import AcceleratorName, AccessSettings, Mount
 from matrix.errors import InputError
 from matrix.meaning import mistakes
@@ -148,7 +148,7 @@ def load(path: Path) -> Definition:
 
 def parse(data: Mapping[str, Any], path: Path) -> Definition:
     """Check parsed TOML and build the `Definition`; `path` is where relative paths start."""
-    problems = [*schema.check(data), *mistakes(schema.sound(data), data, path.parent)]
+    problems = [*shape.check(data), *mistakes(shape.sound(data), data, path.parent)]
     if problems:
         raise InputError(f"`{path}` has {len(problems)} mistake(s):", problems)
     return _build(data, path)

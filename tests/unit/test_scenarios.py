@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from matrix import schema
+from matrix import schema, shape
 from matrix.definition import parse
 from matrix.errors import InputError
 from matrix.scenarios import CRITERIA, LIMITS, builtin, scenarios
@@ -105,6 +105,6 @@ weights = { size = 1 }
 def test_the_built_in_ones_are_written_as_users_write_theirs():
     text = (Path(schema.__file__).parent / "scenarios.toml").read_text(encoding="utf-8")
     data = tomllib.loads(text)
-    assert schema.check(data) == []
+    assert shape.check(data) == []
     assert scenarios(data["scenarios"]) == builtin()
     parse({**tomllib.loads(TORCH), **data}, Path("matrix.toml"))

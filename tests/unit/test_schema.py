@@ -7,7 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from matrix import schema
+from matrix import schema, shape
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +25,7 @@ def test_the_schema_is_a_schema():
 def test_the_schema_accepts_our_own_matrix():
     data = tomllib.loads((ROOT / "matrix.toml").read_text(encoding="utf-8"))
     jsonschema.validate(data, schema.json_schema())
-    assert schema.check(data) == []
+    assert shape.check(data) == []
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_the_schema_accepts_our_own_matrix():
 def test_a_wrong_shape_is_named_with_its_path(text, message):
     """And the editors' schema refuses what the checker refuses."""
     data = tomllib.loads(text)
-    assert schema.check(data) == [message]
+    assert shape.check(data) == [message]
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(data, schema.json_schema())
 
@@ -79,7 +79,7 @@ def test_what_is_sound_is_kept_in_its_place():
         tests = "t"
         timeout = "long"
     """)
-    assert schema.sound(data) == {
+    assert shape.sound(data) == {
         "matrix": {},
         "torch": [None, {"version": "2.6.0"}],
         "suites": {"x": {"tests": "t"}},
