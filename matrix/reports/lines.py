@@ -28,6 +28,16 @@ def workloads(table: "pd.DataFrame") -> list[tuple[tuple[str, ...], dict[str, di
     return lines
 
 
+def is_number(cell: Mapping[str, Any]) -> bool:
+    """Whether a cell has a number to show; one that is unstable is shown with its mark."""
+    return cell["median"] is not None and cell["status"] in {"value", "unstable"}
+
+
+def is_idle(cells: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether all of a line was skipped: the reasons below a table say that in one line."""
+    return all(cell["status"] == "skip" for cell in cells.values())
+
+
 def percent(cell: Mapping[str, Any]) -> str:
     """Half the interquartile range in percent of the median, or nothing where it is not known."""
     if cell["status"] != "value" or cell["spread"] is None or not cell["median"]:

@@ -8,7 +8,15 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from matrix.reports.lines import DIRECTION, compared, percent, ratio_mark, workloads
+from matrix.reports.lines import (
+    DIRECTION,
+    compared,
+    is_idle,
+    is_number,
+    percent,
+    ratio_mark,
+    workloads,
+)  # fmt: skip
 from matrix.reports.marks import mark, tally
 from matrix.reports.names import Names, names, provenances
 from matrix.reports.reasons import Cause, causes, gaps, unmeasured, why_lines, wrong
@@ -143,9 +151,13 @@ def _throughput(tables: "Tables", short: Names) -> Iterator[str]:
         yield f"Ratio to {code(tables.baseline)}: {DIRECTION}; `~` is within the spread."
     yield ""
     head = ["workload", "metric", *_heads(tables, rows[0][1])]
-    yield from table_lines(
-        head, [_workload(key, list(cells.values()), ratios=ratios) for key, cells in rows]
-    )
+    lines = [
+        _workload(key, list(cells.values()), ratios=ratios)
+        for key, cells in rows
+        if not is_idle(cells)
+    ]
+    if lines:
+        yield from table_lines(head, lines)
     found = causes(tables.problems, ["throughput"])
     sentences = why_lines(rows, short)
     yield from cause_lines(found, short)
@@ -157,14 +169,16 @@ def _throughput(tables: "Tables", short: Names) -> Iterator[str]:
 
 def _workload(key: Sequence[str], cells: list[dict[str, Any]], *, ratios: bool) -> list[str]:
     name, params, metric, unit = key
-    by, shown = scale([c["median"] for c in cells if c["status"] == "value"], unit)
+    by, shown = scale([c["median"] for c in cells if is_number(c)], unit)
     rates = [c for c in cells if c["rate"]]
     times, rate_unit = scale([c["rate"] for c in rates], rates[0]["rate_unit"] if rates else "")
     line = [" ".join(filter(None, [code(name, 60), code(params, 80)]))]
     line.append(prose(f"{metric}, {shown}") if metric else "")
     for cell in cells:
         if cell["status"] != "value":
-            line.append(str(mark(cell["status"])))
+            look = mark(cell["status"])
+            told = f"{look.symbol} {number(cell['median'] * by)}" if is_number(cell) else str(look)
+            line.append(told)
             continue
         spread = percent(cell)
         parts = [number(cell["median"] * by) + (f" ±{spread}%" if spread else "")]

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from matrix.cells import parse_id
 from matrix.reports.lines import records
 from matrix.reports.marks import loudness
 from matrix.reports.names import Names
@@ -127,18 +128,27 @@ class Gap:
 
 
 def gaps(cells: "pd.DataFrame") -> list[Gap]:
-    """Group the cell table by verdict, reason and source, loudest first."""
-    groups: dict[tuple[str, str, str], list[str]] = {}
+    """Group the cell table by verdict, reason and source, loudest first.
+
+    Reasons that differ only in the cell's own release are one, with `…` for it.
+    """
+    groups: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
     for line in records(cells):
         source = f"{line['kind']}: {line['source']}"
         source = clean(", ".join(filter(None, [source, line["date"][:10]])))
         where = " ".join(filter(None, [line["cell"], line["execution"], line["suite"]]))
-        key = (line["verdict"], clean(line["reason"] or "no reason given"), source)
-        groups.setdefault(key, []).append(clean(where, 140))
-    found = [
-        Gap(verdict=v, reason=r, source=s, cells=some, known=known_of(v, r))
-        for (v, r, s), some in groups.items()
-    ]
+        reason = clean(line["reason"] or "no reason given")
+        release = (parse_id(line["cell"]) or [""])[0]
+        key = (line["verdict"], reason.replace(release, "…") if release else reason, source)
+        groups.setdefault(key, []).append((clean(where, 140), reason))
+    found = []
+    for (verdict, common, source), some in groups.items():
+        reasons = {reason for _, reason in some}
+        reason = reasons.pop() if len(reasons) == 1 else common
+        found.append(
+            Gap(verdict=verdict, reason=reason, source=source, cells=[where for where, _ in some],
+                known=known_of(verdict, reason))
+        )  # fmt: skip
     return sorted(found, key=lambda gap: loudness(gap.verdict))
 
 

@@ -588,3 +588,35 @@ def test_reports_import_no_pandas(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     for name in ("matrix.reports", "matrix.reports.terminal", "matrix.reports.markdown"):
         assert importlib.import_module(name)
+
+
+def test_a_number_in_doubt_is_shown_with_its_mark_and_compared_with_nothing():
+    """How large it is about is worth knowing; that it is no number to act on, too."""
+    rows = [metric(), metric("2.11.0", reason="others were busy", median=2.8e-3)]
+    text = on_terminal(*rows, baseline="torch2.9.0-cpu-py3.11")
+    assert re.search(r"matmul +ms +1\.400 ±0\.5% +~ 2\.800", text)
+    assert "~ unstable matmul m=64 in 2.11.0: others were busy" in text
+    assert "| ~ 2.800 |" in in_markdown(*rows, baseline="torch2.9.0-cpu-py3.11")
+
+
+def test_a_workload_that_all_columns_skip_is_only_a_reason():
+    """On a machine without GPUs a table of skips would hide the numbers."""
+    skipped = {"suite": "throughput", "feature": "", "workload": "graph", "test": "test_g.py::g"}
+    rows = [metric(), row(verdict="skip", reason="needs a GPU", **skipped)]
+    text = on_terminal(*rows)
+    assert text.count("graph") == 1
+    assert "○ skip graph in 2.9.0\n      needs a GPU" in text
+    assert in_markdown(*rows).count("graph") == 1
+    alone = on_terminal(rows[1])
+    assert "Throughput" in alone
+    assert "needs a GPU" in alone
+
+
+def test_cells_that_are_missing_for_one_reason_are_one_entry():
+    """Reasons that name the cell's own release are the same for all of them."""
+    cells = [
+        Gone(id=f"torch{v}-cpu-py3.11", reason=f"no torch=={v}+cpu") for v in ("2.4.1", "2.6.0")
+    ]
+    text = on_terminal(excluded=[*cells, Gone()])
+    assert "⊘ excluded torch2.4.1-cpu-py3.11, torch2.6.0-cpu-py3.11\n      no torch==…+cpu" in text
+    assert "⊘ excluded torch2.6.0-cu130-py3.12\n      no such wheel" in text

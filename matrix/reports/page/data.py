@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.cells import parse_companion, parse_id
 from matrix.features import Feature
-from matrix.reports.lines import percent, ratio_mark, records, workloads
+from matrix.reports.lines import is_number, percent, ratio_mark, records, workloads
 from matrix.reports.marks import MARKS, Mark, loudness, mark
 from matrix.reports.names import names
 from matrix.reports.reasons import Cause, Gap, every, gaps
@@ -131,7 +131,7 @@ def throughput(tables: "Tables", marks: Marks) -> list[dict[str, Any]]:
     order = [str(label) for label in tables.executions.index]
     found = []
     for (name, params, metric, unit), cells in workloads(tables.workloads):
-        values = [cell for cell in cells.values() if cell["status"] == "value"]
+        values = [cell for cell in cells.values() if is_number(cell)]
         by, shown = scale([cell["median"] for cell in values], unit)
         rated = [cell for cell in values if cell["rate"]]
         times, rate_unit = scale([c["rate"] for c in rated], rated[0]["rate_unit"] if rated else "")
@@ -149,7 +149,8 @@ def _value(
     if cell is None or cell["status"] == NOT_MEASURED:
         return None
     if cell["status"] != "value":
-        return {"verdict": marks(cell["status"]), "why": clean(cell["why"] or "")}
+        found = {"verdict": marks(cell["status"]), "why": clean(cell["why"] or "")}
+        return found | ({"value": number(cell["median"] * by)} if is_number(cell) else {})
     return {
         "value": number(cell["median"] * by),
         "spread": percent(cell),

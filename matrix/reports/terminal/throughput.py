@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from matrix.reports.lines import DIRECTION, compared, percent, ratio_mark, workloads
+from matrix.reports.lines import (
+    DIRECTION,
+    compared,
+    is_idle,
+    is_number,
+    percent,
+    ratio_mark,
+    workloads,
+)  # fmt: skip
+from matrix.reports.marks import mark
 from matrix.reports.names import Names
 from matrix.reports.reasons import causes, why_lines
 from matrix.reports.sheet import hang, heading
@@ -35,12 +44,14 @@ def draw_throughput(console: Console, tables: "Tables", short: Names) -> None:
         lines = [
             line
             for key, cells in rows
+            if not is_idle(cells)
             for line in _workload(key, list(cells.values()), wide=wide, ratios=ratios)
         ]
         grid = Grid(first=["workload", ""], columns=columns, lines=lines[:-1])
         if grid.width <= console.width:
             break
-    draw(console, grid)
+    if grid.lines:
+        draw(console, grid)
     draw_causes(console, causes(tables.problems, ["throughput"]), short)
     reasons = why_lines(rows, short)
     if reasons:
@@ -54,7 +65,7 @@ def _workload(
 ) -> Iterator[tuple[list[Text], list[Text]]]:
     """Yield value, spread (narrow), rate and ratio; the name runs down beside them."""
     name, params, metric, unit = (clean(part, 60) for part in key)
-    values = [c["median"] for c in cells if c["status"] == "value"]
+    values = [c["median"] for c in cells if is_number(c)]
     factor, shown = scale(values, unit)
     rated = [c for c in cells if c["rate"]]
     by, rate_shown = scale([c["rate"] for c in rated], rated[0]["rate_unit"] if rated else "")
@@ -86,7 +97,10 @@ def ratio_text(cell: dict[str, Any]) -> Text:
 
 
 def _value(cell: dict[str, Any], factor: float, *, wide: bool) -> Text:
-    if cell["status"] != "value":
+    if not is_number(cell):
         return cell_text(cell["status"], Form(cells="word" if wide else "short"))
+    if cell["status"] != "value":
+        look = mark(cell["status"])
+        return Text(f"{look.symbol} {number(cell['median'] * factor)}", style=look.style)
     half = percent(cell) if wide else ""
     return Text(number(cell["median"] * factor) + (f" ±{half}%" if half else ""))

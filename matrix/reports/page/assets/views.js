@@ -13,7 +13,8 @@ function plainTable(label, head, rows) {
 function valueParts(work, cell) {
   if (cell.verdict !== undefined) {
     const mark = data.marks[cell.verdict];
-    return [verdictTag(mark.look, mark.symbol, mark.word)];
+    const tag = verdictTag(mark.look, mark.symbol, mark.word);
+    return cell.value ? [`${cell.value} ${work.unit} `, tag] : [tag];
   }
   return [
     `${cell.value} ${work.unit}${cell.spread ? ` ±${cell.spread}%` : ""}`,
