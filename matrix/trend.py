@@ -1,26 +1,39 @@
 """A workload's numbers over releases and over time, one execution at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from matrix.facts import order
 from matrix.history import Track, tracks
 from matrix.query import Database
+from matrix.series import of_rounds, parameters
 
-_SEEN = """
-SELECT run, time, cell, torch, variant, python, companions, execution, backend, device_model,
-    provision, params, metric, unit, better, median, spread, samples, source,
-    '' AS verdict, '' AS reason, recipe
-FROM metrics WHERE workload = $1 ORDER BY time, run
-"""
+_TEST = "run, cell, execution, provision, device_model, suite, test"
+# older rows have a test's source beside its outcome only
+_NUMBERS = f"""
+WITH sources AS (
+    SELECT {_TEST}, max(source) AS source FROM rows
+    WHERE metric = '' AND source <> '' AND {{where}} GROUP BY ALL
+)
+SELECT {_TEST}, time, torch, variant, python, companions, backend, device, workload, params, metric,
+    unit, better, median, spread, len(samples) AS samples, kind, phase, reason, '' AS verdict,
+    recipe, coalesce(nullif(rows.source, ''), sources.source, '') AS source
+FROM rows LEFT JOIN sources USING ({_TEST})
+WHERE metric <> '' AND workload <> '' AND median IS NOT NULL AND {{where}}
+ORDER BY time, run, round
+"""  # noqa: S608  constants
+_SEEN = _NUMBERS.format(where="workload = $1")
+_EVERY = _NUMBERS.format(where="list_contains($1, run)")
+_SERIES = ("cell", "execution", "device_model", "provision", "workload", "params", "metric", "unit")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Value:
     """What one run measured: median and interquartile range of `samples` samples, in the unit.
 
-    `source` is the hash of the test: numbers of different tests are not compared.
+    `source` is the hash of the test: numbers of different tests are not compared. `why` says why
+    it is in doubt, "" where it is not.
     """
 
     run: str
@@ -29,6 +42,7 @@ class Value:
     spread: float | None
     samples: int
     source: str
+    why: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +68,7 @@ class Trend:
     def ratio(self, course: Course, other: Course) -> float | None:
         """How much better the newest value is than another's; None where it cannot be said."""
         now, base = course.values[-1], other.values[-1]
-        if now.source != base.source or min(now.median, base.median) <= 0:
+        if now.why or base.why or now.source != base.source or min(now.median, base.median) <= 0:
             return None
         ratios = {"higher": now.median / base.median, "lower": base.median / now.median}
         return ratios.get(self.better)
@@ -63,7 +77,7 @@ class Trend:
 def trends(workload: str, database: Database) -> tuple[Trend, ...]:
     """All metrics of a workload in all places; empty where no run had it."""
     groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
-    for line in database.select(_SEEN, [workload]).records():
+    for line in _of_runs(database.select(_SEEN, [workload]).records()):
         key = tuple(str(line[name]) for name in ("params", "metric", "unit", "better"))
         groups.setdefault(key, []).append(line)
     found = []
@@ -90,14 +104,13 @@ def trends(workload: str, database: Database) -> tuple[Trend, ...]:
     return tuple(sorted(found, key=lambda t: (t.place, t.params, t.metric)))
 
 
-_EVERY = """
-SELECT run, time, cell, execution, device_model, provision, workload, params, metric, unit, better,
-    median, spread, source
-FROM rows WHERE metric <> '' AND workload <> '' AND reason = '' AND median IS NOT NULL
-    AND list_contains($1, run)
-ORDER BY time, run, round
-"""
-_SERIES = ("cell", "execution", "device_model", "provision", "workload", "params", "metric", "unit")
+def _of_runs(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One line for the rounds of a run, with parameters as reports write them."""
+    rounds: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for line in lines:
+        told = {**line, "params": parameters(line["params"])[0]}
+        rounds.setdefault(tuple(str(told[name]) for name in ("run", *_SERIES)), []).append(told)
+    return [of_rounds(several) for several in rounds.values()]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,8 +130,9 @@ class Series:
 def over_time(database: Database, runs: Sequence[str]) -> list[Series]:
     """All series of these runs that have more than one of them; `key` is that of a column."""
     found: dict[tuple[str, ...], dict[str, Mapping[str, Any]]] = {}
-    for line in database.select(_EVERY, [list(runs)]).records():
-        found.setdefault(tuple(str(line[name]) for name in _SERIES), {})[line["run"]] = line
+    for line in _of_runs(database.select(_EVERY, [list(runs)]).records()):
+        if not line["reason"]:
+            found.setdefault(tuple(str(line[name]) for name in _SERIES), {})[line["run"]] = line
     made = []
     for (*column, workload, params, metric, unit), lines in found.items():
         newest = list(lines.values())[-1]
@@ -142,4 +156,5 @@ def _value(line: Mapping[str, Any]) -> Value:
         spread=line["spread"],
         samples=line["samples"],
         source=line["source"],
+        why=line["reason"],
     )

@@ -4,7 +4,6 @@ Numbers are only taken where they may be compared: times of the same test source
 power limit, memory of the same tests.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -13,6 +12,7 @@ from matrix import facts
 from matrix.guide.candidates import Candidate, Finding
 from matrix.query import Database
 from matrix.rows import FEWEST_ROUNDS, STEADY
+from matrix.series import parameters
 
 PROCESS = "process"
 """The workload that is no throughput: what a new process pays to import torch."""
@@ -167,7 +167,7 @@ def _comparable(lines: Sequence[_Line]) -> dict[_Key, _Numbers]:
     found: dict[_Key, _Numbers] = {}
     for line in lines:
         if taken[_number(line)] == (line["source"], line["power"]) and _is_steady(line):
-            name = (line["workload"], _settings(line["params"]), line["metric"])
+            name = (line["workload"], parameters(line["params"])[0], line["metric"])
             found.setdefault(_key(line), {})[name] = line["value"]
     return found
 
@@ -185,18 +185,7 @@ def _device(line: _Line) -> tuple[str, str]:
 
 def _number(line: _Line) -> tuple[str, ...]:
     """What is measured where: numbers of one such name are compared."""
-    return *_device(line), line["workload"], _settings(line["params"]), line["metric"]
-
-
-def _settings(params: str) -> str:
-    """Parameters but for the work they make, which follows from them."""
-    try:
-        found = json.loads(params or "{}")
-    except ValueError:
-        return params
-    if not isinstance(found, dict):
-        return params
-    return " ".join(f"{k}={v}" for k, v in sorted(found.items()) if not k.startswith("work."))
+    return *_device(line), line["workload"], parameters(line["params"])[0], line["metric"]
 
 
 def _comparable_memory(

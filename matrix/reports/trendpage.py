@@ -12,7 +12,7 @@ HEAD = ("torch", "variant", "median", "±", "to the line above", "verified", "ru
 
 NOTE = (
     "median ± half the interquartile range of the newest run, range of all runs' medians; "
-    "a ratio above 1 is better"
+    "a ratio above 1 is better; ~ in doubt"
 )
 
 
@@ -31,15 +31,17 @@ def render(found: Sequence[Trend]) -> str:
 
 def _line(trend: Trend, course: Course, before: Course | None, by: float) -> tuple[object, ...]:
     now = course.values[-1]
-    medians = [value.median * by for value in course.values]
+    medians = [value.median * by for value in course.values if value.source == now.source]
     ratio = trend.ratio(course, before) if before else None
-    changed = "; the test changed" if len({value.source for value in course.values}) > 1 else ""
+    earlier = len(course.values) - len(medians)
+    changed = f"{earlier} more of an older test" if earlier else ""
+    span = f"{number(min(medians))} to {number(max(medians))}" if medians[1:] else ""
     build = " ".join(filter(None, [course.track.variant, course.track.companions]))
     return (
-        course.track.torch, build, number(now.median * by),
+        course.track.torch, build, f"{'~ ' * bool(now.why)}{number(now.median * by)}",
         f"{now.spread / now.median * 50:.1f}%" if now.spread and now.median else "",
         f"{ratio:.2f}×" if ratio else ("n/c" if before else ""), now.time[:10], len(medians),
-        f"{number(min(medians))} to {number(max(medians))}{changed}" if medians[1:] else "",
+        "; ".join(filter(None, [span, changed])),
     )  # fmt: skip
 
 

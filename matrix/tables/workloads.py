@@ -1,11 +1,10 @@
 """The table of workloads: value, spread, rate and ratio of each metric per execution."""
 
-import json
 from typing import Any
 
 import pandas as pd
 
-from matrix.rows import AGAIN, FEWEST_ROUNDS, STEADY
+from matrix.series import of_rounds, parameters
 from matrix.tables.baselines import NOT_COMPARABLE, baselines, ratio
 from matrix.tables.columns import Frame, natural, records
 from matrix.tables.verdicts import NOT_MEASURED
@@ -69,7 +68,7 @@ def _measurements(frame: Frame) -> dict[tuple[tuple[str, ...], str], dict[str, A
         rounds.setdefault((key, row["label"]), []).append(row | {"source": source})
         keys_of.setdefault(row["test"], {})[key] = None
     for place, several in rounds.items():
-        cells[place] = _value(_of_rounds(several), parameters(several[0]["params"])[1])
+        cells[place] = _value(of_rounds(several), parameters(several[0]["params"])[1])
     _add_ceilings(cells, {place: _dtype(several[0]["params"]) for place, several in rounds.items()})
     measured = {(row["test"], row["label"]) for row in metrics}
     outcomes = outcomes[(outcomes["workload"] != "") | (outcomes["suite"] == "throughput")]
@@ -81,39 +80,6 @@ def _measurements(frame: Frame) -> dict[tuple[tuple[str, ...], str], dict[str, A
                 blank = dict.fromkeys(_FIELDS)
                 cells[key, row["label"]] = blank | {"status": status, "why": row["reason"]}
     return cells
-
-
-def _of_rounds(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """One row for the rounds of a series: the median of medians, and the spread between rounds.
-
-    Rounds that repeat only what stood out are left out, and those that were disturbed where there
-    are others. A steady series whose processes differ too much has a reason why it is no number.
-    """
-    if len(rows) == 1:
-        return rows[0]
-    first = [row for row in rows if row["phase"] != AGAIN] or rows
-    good = [row for row in first if not row["reason"]]
-    if not good:
-        return first[0]
-    medians = pd.Series([float(row["median"]) for row in good])
-    low, high = medians.quantile([0.25, 0.75])
-    found = good[0] | {"median": float(medians.median()), "spread": float(high - low)}
-    if why := _restless(good[0], medians, len(first)):
-        return found | {"reason": f"unstable: {why}"}
-    return found
-
-
-def _restless(row: dict[str, Any], medians: pd.Series, rounds: int) -> str:
-    """Why a steady series is no number although some of its rounds are; "" for any other."""
-    limit = STEADY.get(row["device"].partition(":")[0], 0.0)
-    if row["kind"] != "steady" or rounds < FEWEST_ROUNDS or not limit:
-        return ""
-    if len(medians) < FEWEST_ROUNDS:
-        return f"{rounds - len(medians)} of {rounds} processes were disturbed"
-    varies = float(medians.std() / medians.mean())
-    if varies <= limit:
-        return ""
-    return f"{len(medians)} processes vary by {varies:.1%}, more than {limit:.0%}"
 
 
 def _add_ceilings(
@@ -154,16 +120,3 @@ def _value(row: dict[str, Any], work: dict[str, float]) -> dict[str, Any]:
             rate = amount / (median * _SECONDS[row["unit"]])
             return cell | {"rate": rate, "rate_unit": _RATES[name]}
     return cell
-
-
-def parameters(text: str) -> tuple[str, dict[str, float]]:
-    """Parameters as `k=v`, sorted, and apart from them the work done in a call."""
-    try:
-        params = json.loads(text or "{}")
-    except ValueError:
-        return text, {}
-    if not isinstance(params, dict):
-        return text, {}
-    work = {name: params.pop(f"work.{name}", None) for name in _RATES}
-    amounts = {name: float(n) for name, n in work.items() if isinstance(n, int | float)}
-    return " ".join(f"{k}={v}" for k, v in sorted(params.items())), amounts

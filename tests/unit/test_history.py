@@ -156,13 +156,14 @@ def test_places_are_apart(results, trace):
     }
 
 
-def test_numbers_over_releases_are_compared_where_the_test_is_the_same(results, trace):
-    def measured(torch, median, **more):
-        return row(
-            torch=torch, suite="throughput", test="t", workload="gemm", metric="time", unit="s",
-            better="lower", median=median, spread=0.1, samples=(median,), **more,
-        )  # fmt: skip
+def measured(torch, median, **more):
+    """The number of one process that ran a workload."""
+    fields = {"test": "t", "workload": "gemm", "metric": "time", "unit": "s", "better": "lower"}
+    fields |= {"suite": "throughput", "median": median, "spread": 0.1, "samples": (median,)}
+    return row(torch=torch, **(fields | more))
 
+
+def test_numbers_over_releases_are_compared_where_the_test_is_the_same(results, trace):
     keep(results, measured("2.10.0", 1.0, source="x"), measured("2.9.0", 2.0, source="x"))
     keep(results, measured("2.10.0", 4.0, source="y"), night=2)
     [trend] = trace("gemm", trends)
@@ -173,6 +174,34 @@ def test_numbers_over_releases_are_compared_where_the_test_is_the_same(results, 
     keep(results, measured("2.9.0", 2.0, source="y"), night=3)
     [trend] = trace("gemm", trends)
     assert trend.ratio(trend.courses[1], trend.courses[0]) == 0.5
+
+
+def test_the_processes_of_a_run_are_one_number(results, trace, run_cli, matrix_file):
+    """Their middle, without what was disturbed; in doubt where they do not agree."""
+    for torch, medians in {"2.9.0": (1.0, 1.01, 1.02), "2.10.0": (1.0, 1.3, 2.0)}.items():
+        rounds = [measured(torch, m, round=n, kind="steady") for n, m in enumerate(medians, 1)]
+        again = measured(torch, 9.0, round=4, kind="steady", phase="again")
+        keep(results, *rounds, again)
+    keep(results, measured("2.11.0", 7.0, round=1, reason="busy"), measured("2.11.0", 1.0, round=2))
+    [trend] = trace("gemm", trends)
+    assert [course.values[0].median for course in trend.courses] == [1.01, 1.3, 1.0]
+    assert [bool(course.values[0].why) for course in trend.courses] == [False, True, False]
+    assert trend.ratio(trend.courses[1], trend.courses[0]) is None
+    matrix_file("")
+    assert "2.10.0  cpu      ~ 1.300" in run_cli("history", "gemm").out
+
+
+def test_a_test_s_source_may_stand_beside_its_outcome_only(results, trace, run_cli, matrix_file):
+    """As in rows of earlier versions: another test is another number all the same."""
+    for night, (source, median) in enumerate([("x", 1.0), ("y", 4.0)], 1):
+        number = measured("2.9.0", median)
+        outcome = row(torch="2.9.0", suite="throughput", test="t", workload="gemm",
+                      verdict="pass", source=source)  # fmt: skip
+        keep(results, number, outcome, night=night)
+    [trend] = trace("gemm", trends)
+    assert [value.source for value in trend.courses[0].values] == ["x", "y"]
+    matrix_file("")
+    assert "1 more of an older test" in run_cli("history", "gemm").out
 
 
 def test_the_command_prints_text_or_json(results, run_cli, matrix_file):

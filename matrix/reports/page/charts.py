@@ -9,10 +9,10 @@ from matrix.reports.lines import records, workloads
 from matrix.reports.marks import MARKS, mark
 from matrix.reports.names import names
 from matrix.reports.text import clean, scale
+from matrix.series import parameters
 from matrix.tables.features import by_companions
 from matrix.tables.releases import place_of
 from matrix.tables.verdicts import NOT_MEASURED
-from matrix.tables.workloads import parameters
 from matrix.trend import Series
 
 if TYPE_CHECKING:
