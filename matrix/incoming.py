@@ -22,6 +22,9 @@ from matrix.engines.archives import Caps, extract, name_refusal
 
 CAPS = Caps(file=256 << 20, total=4 << 30, files=500_000)
 _CHUNK = 1 << 20
+_ZIPPED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # zipfile unpacks others in one piece
+_CREDENTIALS = re.compile(r"(//)[^/\s]*@|[^/\s:]+:[^/\s]+@")
+_QUERY = re.compile(r"(://[^\s?#]*)[?#]\S+|\?[^\s=?]+=\S+")
 _OPENERS: tuple[tuple[bytes, Callable[..., Any]], ...] = (
     (b"\x1f\x8b", gzip.open),
     (b"BZh", bz2.open),
@@ -34,6 +37,10 @@ class SourceRefused(Exception):  # noqa: N818  it carries the reason
     """A source cannot be read, or holds what no bundle has; the message says which."""
 
 
+class SourceUnreachable(SourceRefused):
+    """Nothing of a source was read: what it holds is unknown."""
+
+
 @contextmanager
 def folder_of(source: str, caps: Caps = CAPS) -> Iterator[Path]:
     """A source as a folder: itself, or a temporary one that is gone afterwards.
@@ -43,42 +50,69 @@ def folder_of(source: str, caps: Caps = CAPS) -> Iterator[Path]:
     if "://" not in source and Path(source).is_dir():
         yield Path(source)
         return
+    with _unpacked(source, caps, folders=True) as folder:
+        yield folder
+
+
+@contextmanager
+def archive_of(source: str, caps: Caps = CAPS) -> Iterator[Path]:
+    """A source that has to be an archive, as a temporary folder; raises `SourceRefused`."""
+    if "://" not in source and Path(source).is_dir():
+        raise SourceRefused("it is a folder, no archive")
+    with _unpacked(source, caps, folders=False) as folder:
+        yield folder
+
+
+@contextmanager
+def _unpacked(source: str, caps: Caps, *, folders: bool) -> Iterator[Path]:
     with TemporaryDirectory(prefix="torch-matrix-merge-") as name:
         unpacked = Path(name) / "unpacked"
         unpacked.mkdir()
         if "://" in source:
-            _fetch(source, unpacked, Path(name) / "archive", caps)
+            _fetch(source, unpacked, Path(name) / "archive", caps, folders=folders)
         elif Path(source).is_file():
             _unpack(Path(source), unpacked, caps)
         else:
-            raise SourceRefused("there is no such file or folder")
+            raise SourceUnreachable("there is no such file or folder")
         yield unpacked
 
 
-def shown(source: str) -> str:
-    """A source without what may be a password in it."""
-    return re.sub(r"//[^/@\s]*@", "//…@", source)
+def shown(text: str) -> str:
+    """A source, or a text with URLs in it, without what may be a password or a signature."""
+    return _QUERY.sub(r"\1?…", _CREDENTIALS.sub(r"\1…@", text))
 
 
-def _fetch(source: str, folder: Path, archive: Path, caps: Caps) -> None:
+def behind(error: Exception) -> Exception:
+    """The error itself, or why there was no answer: fsspec then says that there is no such file."""
+    why = error.__cause__
+    unanswered = isinstance(why, OSError) and not isinstance(why, FileNotFoundError)
+    return why if unanswered and isinstance(why, Exception) else error
+
+
+def told(error: Exception) -> str:
+    """A storage's error as one line without secrets."""
+    found = behind(error)
+    return shown(" ".join(f"{type(found).__name__}: {found}".split()))[:300]
+
+
+def _fetch(source: str, folder: Path, archive: Path, caps: Caps, *, folders: bool) -> None:
     """Copy what lies at a URL, of any kind that fsspec knows."""
     try:
-        is_folder = _download(source, folder, archive, caps)
+        is_folder = _download(source, folder, archive, caps, folders=folders)
     except SourceRefused:
         raise
     except Exception as error:  # each kind of storage has errors of its own
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise SourceRefused(f"it cannot be fetched: {shown(why)}") from error
+        raise SourceUnreachable(f"it cannot be fetched: {told(error)}") from error
     if not is_folder:
         _unpack(archive, folder, caps)
 
 
-def _download(source: str, folder: Path, archive: Path, caps: Caps) -> bool:
+def _download(source: str, folder: Path, archive: Path, caps: Caps, *, folders: bool) -> bool:
     """Copy a folder of files, or one file to `archive`; says whether it is a folder."""
     import fsspec  # noqa: PLC0415  only where a URL is named
 
     files, root = fsspec.core.url_to_fs(source)
-    if not files.isdir(root):
+    if not (folders and files.isdir(root)):
         with files.open(root, "rb") as stream:
             _copy(stream, archive, caps.total, shown(source))
         return False
@@ -103,7 +137,7 @@ def _unpack(archive: Path, folder: Path, caps: Caps) -> None:
     if not got.files and "the archive is broken" in "".join(got.complaints):
         raise SourceRefused("it is no zip or tar archive, or a broken one")
     if got.complaints or not got.files:
-        raise SourceRefused("; ".join(got.complaints[:3]) or "no bundle in it")
+        raise SourceRefused("; ".join(got.complaints[:3]) or "it is an empty archive")
 
 
 def _chunks(archive: Path) -> Iterator[bytes]:
@@ -131,6 +165,8 @@ def _unzip(archive: Path, folder: Path, caps: Caps) -> None:
                 reason = name_refusal(name)
                 if kind not in {0, stat.S_IFREG}:
                     reason = "it is no regular file"
+                elif member.compress_type not in _ZIPPED:
+                    reason = "it is compressed in a way that needs any amount of memory"
                 if reason:
                     raise SourceRefused(f"{ascii(name)[:200]}: {reason}")
                 path = folder / PurePosixPath(name)

@@ -13,6 +13,12 @@ _BROKEN = (tarfile.TarError, ValueError, OverflowError, RecursionError, EOFError
 _CHUNK = 1 << 20
 _DEPTH = 16
 _NAME = 255
+_HEADER = 1 << 20  # of a long name or of attributes, which are read into memory
+_HEADERS = {
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+}
+_TAIL = 1 << 20  # tar fills its last record, which is far smaller
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +39,19 @@ class Extracted:
 
 
 class _TooMuch(Exception):  # noqa: N818  never leaves this module
-    """The stream is longer than it may be."""
+    """The stream is longer than it may be; the message says what of it."""
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose headers are of a size that headers have."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Member":
+        """Make it of one block; raises `_TooMuch`."""
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _HEADERS and member.size > _HEADER:
+            raise _TooMuch(f"a header is larger than {_HEADER >> 20} MiB")
+        return member
 
 
 class _Stream(io.RawIOBase):
@@ -42,7 +60,7 @@ class _Stream(io.RawIOBase):
     def __init__(self, chunks: Iterable[bytes], limit: int) -> None:
         super().__init__()
         self._chunks = iter(chunks)
-        self._left = limit
+        self._limit = self._left = limit
         self._rest = b""
 
     def read(self, size: int = -1) -> bytes:
@@ -53,7 +71,7 @@ class _Stream(io.RawIOBase):
                 self._rest = next(self._chunks, b"")
                 self._left -= len(self._rest)
                 if self._left < 0:
-                    raise _TooMuch
+                    raise _TooMuch(f"more than {self._limit >> 20} MiB")
                 if not self._rest:
                     break
             part = self._rest if size < 0 else self._rest[: size - have]
@@ -72,7 +90,8 @@ def extract(chunks: Iterable[bytes], folder: Path, caps: Caps = Caps()) -> Extra
     files: list[Path] = []
     complaints: list[str] = []
     try:
-        with tarfile.open(fileobj=_Stream(chunks, caps.total), mode="r|") as tar:
+        stream = _Stream(chunks, caps.total)
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as tar:
             for member in tar:
                 if member.isdir():
                     continue
@@ -95,11 +114,19 @@ def extract(chunks: Iterable[bytes], folder: Path, caps: Caps = Caps()) -> Extra
                     complaints.append(
                         f"{member.name} is larger than {caps.file >> 20} MiB; cut there"
                     )
-    except _TooMuch:
-        complaints.append(f"more than {caps.total >> 20} MiB; the rest was left")
+            else:
+                _end(stream)
+    except _TooMuch as error:
+        complaints.append(f"{error}; the rest was left")
     except _BROKEN as error:
         complaints.append(f"the archive is broken: {type(error).__name__}")
     return Extracted(files=tuple(files), complaints=tuple(complaints))
+
+
+def _end(stream: _Stream) -> None:
+    """Read what a tar is filled up with; raises `_TooMuch` where it is more than that."""
+    if len(stream.read(_TAIL + 1)) > _TAIL:
+        raise _TooMuch(f"more than {_TAIL >> 20} MiB follow its end")
 
 
 def _refusal(member: tarfile.TarInfo) -> str:

@@ -104,6 +104,33 @@ def test_a_header_that_promises_gigabytes_costs_no_memory(tmp_path):
     assert got.complaints == ("more than 1 MiB; the rest was left",)
 
 
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_larger_than_headers_are_is_not_read(tmp_path, kind):
+    """Names and attributes are read into memory, and zeros compress well."""
+    header = tarfile.TarInfo("x")
+    header.type, header.size = kind, 2 << 20
+    read = []
+
+    def chunks():
+        for chunk in [header.tobuf(), *[bytes(1 << 16)] * 32]:
+            read.append(chunk)
+            yield chunk
+
+    found = extract(chunks(), tmp_path)
+    assert (found.files, found.complaints) == (
+        (), ("a header is larger than 1 MiB; the rest was left",),
+    )  # fmt: skip
+    assert len(read) < 4
+
+
+def test_what_goes_on_after_the_end_is_said(tmp_path):
+    made = pack({"x": b"1"})
+    assert not extract([made, bytes(1000)], tmp_path / "padded").complaints
+    found = extract([made, *[bytes(1 << 20)] * 2], tmp_path / "more")
+    assert len(found.files) == 1
+    assert found.complaints == ("more than 1 MiB follow its end; the rest was left",)
+
+
 def test_sparse_files_are_refused(tmp_path):
     """A few bytes of them become as many as they like."""
     entry = tarfile.TarInfo("sparse")

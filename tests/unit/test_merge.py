@@ -1,5 +1,7 @@
 """Bundles from elsewhere: what is whole comes in once; what is not is refused by name."""
 
+import bz2
+import gzip
 import io
 import json
 import shutil
@@ -13,7 +15,6 @@ import pyarrow.parquet as pq
 import pytest
 from stores import feature, keep, row
 
-from matrix import incoming
 from matrix.engines.archives import Caps
 from matrix.incoming import SourceRefused, folder_of, shown
 from matrix.merge import merge
@@ -276,9 +277,42 @@ def test_a_url_that_gives_nothing_is_refused(take, url):
     assert one.reasons[0].startswith("it cannot be fetched: ")
 
 
-def test_passwords_of_urls_are_not_shown():
-    assert shown("s3://key:secret@bucket/x") == "s3://…@bucket/x"
-    assert incoming.shown("results/local") == "results/local"
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("s3://key:secret@bucket/x", "s3://…@bucket/x"),
+        ("s3://key:sec@ret@bucket/x", "s3://…@bucket/x"),
+        ("https://h/x?X-Amz-Signature=secret&y=secret#secret", "https://h/x?…"),
+        ("No file: /key:secret@bucket/x", "No file: /…@bucket/x"),
+        ("https://h/x?secret", "https://h/x?…"),
+        ("No: b/x?sig=secret at https://h/x#secret there", "No: b/x?… at https://h/x?… there"),
+        ("results/local", "results/local"),
+    ],
+)
+def test_passwords_and_signatures_of_urls_are_not_shown(text, seen):
+    assert shown(text) == seen
+
+
+def test_a_secret_is_not_cut_in_a_way_that_shows_it(take):
+    [one] = take(f"nonesuch{'x' * 270}://me:{'secret' * 20}@host/x")
+    assert "secret" not in str(one)
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_that_is_unpacked_in_one_piece_is_refused(tmp_path, kind):
+    """A thousand bytes of bzip2 may be gigabytes of memory."""
+    with zipfile.ZipFile(tmp_path / "bomb", "w", kind) as file:
+        file.writestr("x", b"\0" * 5000)
+    with pytest.raises(SourceRefused, match="amount of memory"), folder_of(str(tmp_path / "bomb")):
+        pytest.fail("it came in")
+
+
+@pytest.mark.parametrize("opener", [gzip.open, bz2.open])
+def test_zeros_without_end_are_refused_for_their_size(tmp_path, opener):
+    with opener(tmp_path / "bomb", "wb") as file:
+        file.write(b"\0" * (2 << 20))
+    with pytest.raises(SourceRefused, match="1 MiB follow"), folder_of(str(tmp_path / "bomb")):
+        pytest.fail("it came in")
 
 
 def test_the_command_says_what_became_of_each(results, away, run_cli, matrix_file, tmp_path):
