@@ -17,6 +17,7 @@ from matrix.dispatch.local import Post, run_jobs
 from matrix.dispatch.turns import Turns
 from matrix.entries import Entry, RunInfo
 from matrix.execution import Site, Watcher, abandon, carry_out
+from matrix.incoming import shown
 from matrix.interleaved import InTurn
 from matrix.judge import Finding
 from matrix.judge.comparisons import compare_cells
@@ -71,7 +72,8 @@ def run_plan(
         _lay_out(work / "payload", plan)
         redactor = _redactor(workspace).also("work", work)
         if shared:
-            redactor = Redactor(names=((shared.remote.url, "<cache>"), *redactor.names))
+            places = dict.fromkeys((shared.remote.url, shown(shared.remote.url)), "<cache>")
+            redactor = Redactor(names=(*places.items(), *redactor.names))
 
         def site(runner: RunnerInfo) -> Site:
             context = Context(

@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from matrix.compilecache.key import CacheKey, read_key
+from matrix.compilecache.remote import RemoteFailed
 from matrix.engines.archives import Caps, name_refusal, write
-from matrix.incoming import SourceRefused, folder_of
+from matrix.errors import InputError
+from matrix.incoming import SourceRefused, SourceUnreachable, archive_of, shown
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+MANIFEST_MAX = 64 << 20
 HEADERS = "headers"
 CAPS = Caps(file=512 << 20, total=2 << 30, files=200_000)
 _PART_NAMES = (".", "tmp.pid_")  # what Inductor and Triton call files that they still write
@@ -90,10 +93,15 @@ def pack(folder: Path, manifest: Manifest, archive: Path) -> None:
 
 @contextmanager
 def opened(source: str) -> Iterator[tuple[Path, Manifest]]:
-    """An archive, by path or URL, as a folder that is whole; raises `CacheRefused`."""
+    """An archive, by path or URL, as a folder that is whole.
+
+    Raises `CacheRefused`, and `RemoteFailed` where nothing of it could be read.
+    """
     try:
-        with folder_of(source, CAPS) as folder:
+        with archive_of(source, CAPS) as folder:
             yield folder, _checked(folder)
+    except SourceUnreachable as error:
+        raise RemoteFailed(f"`{shown(source)}`: {error}") from error
     except SourceRefused as error:
         raise CacheRefused([str(error)]) from error
 
@@ -102,8 +110,10 @@ def install(folder: Path, manifest: Manifest, target: Path, place: str) -> int:
     """Put what was unpacked into a cache folder; returns how many files are new there.
 
     What is there stays as it is. Precompiled headers are large and only of use where torch lies in
-    the same folder.
+    the same folder. Raises `InputError` where a file is in the way of a folder, or one of a file.
     """
+    if problems := sorted(_clashes(manifest, target)):
+        raise InputError(f"`{target}` cannot take the cache; name another folder:", problems[:20])
     new = 0
     for name in manifest.files:
         path = target / name
@@ -118,6 +128,20 @@ def install(folder: Path, manifest: Manifest, target: Path, place: str) -> int:
         part.replace(path)
         new += 1
     return new
+
+
+def _clashes(manifest: Manifest, target: Path) -> Iterator[str]:
+    folders = {target / parent for name in manifest.files for parent in Path(name).parents}
+    yield from (
+        f"`{path}` is a file, and a folder is needed there"
+        for path in folders
+        if os.path.lexists(path) and not path.is_dir()
+    )
+    yield from (
+        f"`{target / name}` is a folder, and a file is needed there"
+        for name in manifest.files
+        if (target / name).is_dir()
+    )
 
 
 def _files_of(folder: Path) -> dict[str, Path]:
@@ -155,6 +179,8 @@ def _checked(folder: Path) -> Manifest:
 
 
 def _read(path: Path) -> Manifest:
+    if path.is_file() and path.stat().st_size > MANIFEST_MAX:
+        raise CacheRefused([f"{MANIFEST} is larger than {MANIFEST_MAX >> 20} MiB"])
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

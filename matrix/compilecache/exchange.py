@@ -94,7 +94,7 @@ def nearest(key: CacheKey, names: list[str]) -> str:
     """Say why nothing was found, by the names of what is there."""
     if not names:
         return "nothing is there yet"
-    shown = re.compile(r"(torch[^-]*)-.*")
+    shown = re.compile(r"(torch[a-z0-9._]+)-.*")
     releases = sorted({found[1] for found in map(shown.fullmatch, names) if found})
     own = shown.fullmatch(key.name)
     if own and own[1] not in releases:

@@ -221,6 +221,10 @@ def extra(**about):
             r"`triton/k.cubin` is missing", id="missing"
         ),
         pytest.param(extra(), r"`inductor/extra` is not in the manifest", id="not-listed"),
+        pytest.param(
+            extra(name="triton/k.cubin"), r"triton/k.cubin' was refused: it is there", id="twice"
+        ),
+        pytest.param(extra(name="a\x1b[2J"), r"characters that no name needs", id="escape"),
         pytest.param(extra(name="../out"), r"its name leads elsewhere", id="outside"),
         pytest.param(extra(name="/tmp/out"), r"its name leads elsewhere", id="absolute"),
         pytest.param(
@@ -264,6 +268,46 @@ def test_an_archive_that_is_cut_short_is_refused(packed):
             raise AssertionError("it was opened")
 
 
+def test_a_folder_is_no_archive(remote, packed, tmp_path):
+    with tarfile.open(packed) as tar:
+        tar.extractall(tmp_path / KEY.name, filter="data")
+    with pytest.raises(CacheRefused, match="it is a folder"), opened(str(tmp_path / KEY.name)):
+        raise AssertionError("it was opened")
+
+
+def test_an_archive_that_is_not_there_is_not_refused(remote):
+    with pytest.raises(RemoteFailed), opened(remote.source(KEY.name)):
+        raise AssertionError("it was opened")
+
+
+def test_a_manifest_too_large_to_read_is_refused(packed, monkeypatch):
+    monkeypatch.setattr(archives, "MANIFEST_MAX", 99)
+    with pytest.raises(CacheRefused, match=r"manifest.json is larger"), opened(str(packed)):
+        raise AssertionError("it was opened")
+
+
+def test_a_storage_that_does_not_answer_is_no_miss(remote, monkeypatch):
+    def info(self, path, **_more):
+        raise FileNotFoundError(path) from ConnectionRefusedError("port 9")
+
+    monkeypatch.setattr(type(fsspec.core.url_to_fs(remote.url)[0]), "info", info)
+    with pytest.raises(RemoteFailed, match="ConnectionRefusedError: port 9"):
+        remote.has(KEY.name)
+
+
+def test_a_folder_of_the_archives_name_is_not_filled(remote, compiled):
+    files, root = fsspec.core.url_to_fs(remote.url)
+    files.makedirs(f"{root}/{KEY.name}")
+    with pytest.raises(RemoteFailed, match="is a folder there: remove it"):
+        push(remote, KEY, PLACE, compiled)
+    assert files.find(root) == []
+
+
+def test_what_a_url_asks_for_stays_behind_its_path():
+    assert Remote(url="https://h/d/?sig=a/b").source("x") == "https://h/d/x?sig=a/b"
+    assert Remote(url="d?/e").source("x") == "d?/e/x"
+
+
 def test_an_archive_of_another_key_is_refused_under_this_ones_name(remote, packed, tmp_path):
     other = replace(KEY, torch="2.12.0", gpu="NVIDIA H100")
     remote.put(packed, other.name)
@@ -288,7 +332,7 @@ def test_what_is_too_large_is_neither_packed_nor_unpacked(compiled, packed, tmp_
 
 def test_a_remote_that_fails_says_why_and_keeps_its_password():
     with pytest.raises(RemoteFailed) as failed:
-        Remote(url="nosuch://me:secret@host/x").names()
+        Remote(url="nosuch://me:secret@host/x?token=secret").names()
     assert "nosuch" in str(failed.value)
     assert "secret" not in str(failed.value)
 
