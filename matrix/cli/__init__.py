@@ -12,6 +12,7 @@ from pathlib import Path
 
 from matrix import errors
 from matrix.cli.interrupt import Interrupt
+from matrix.cli.printing import print_text
 from matrix.cli.quick import QUICK, Evidence, Results, quick_parser
 from matrix.errors import MatrixError
 
@@ -58,7 +59,7 @@ def _guarded(arguments: argparse.Namespace, command: Callable[[], int]) -> int:
     try:
         return command()
     except MatrixError as error:
-        print(f"matrix: {error}", file=sys.stderr)
+        print_text(f"matrix: {error}", sys.stderr)
         if arguments.json:
             print(json.dumps({"error": {"code": error.exit_code, "message": str(error)}}, indent=1))
         return error.exit_code
@@ -66,7 +67,7 @@ def _guarded(arguments: argparse.Namespace, command: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return errors.OK
     except OSError as error:  # a disk that is full, wherever it was noticed
-        print(f"matrix: {error}; what finished is kept", file=sys.stderr)
+        print_text(f"matrix: {error}; what finished is kept", sys.stderr)
         return errors.InfrastructureError.exit_code
     except KeyboardInterrupt:
         return errors.INTERRUPTED

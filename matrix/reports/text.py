@@ -27,9 +27,14 @@ def clean(text: str, limit: int = 300) -> str:
 
 def block(text: str, limit: int = 8000) -> str:
     """Make untrusted text of several lines harmless: its end, where a failure says what it was."""
-    lines = _ESCAPES.sub("", text[-2 * limit :]).expandtabs(4).split("\n")
-    whole = "\n".join(_CONTROLS.sub(" ", line).rstrip() for line in lines).strip("\n")
+    whole = harmless(text[-2 * limit :])
     return whole if len(whole) <= limit else f"…{whole[-limit:]}"
+
+
+def harmless(text: str) -> str:
+    """Make untrusted text of several lines harmless, all of it."""
+    lines = _ESCAPES.sub("", text).expandtabs(4).split("\n")
+    return "\n".join(_CONTROLS.sub(" ", line).rstrip() for line in lines).strip("\n")
 
 
 def number(value: float) -> str:

@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import fsspec
 import pytest
 from test_compilecache import FILES, PROBE, fill, tree
 
 from matrix import host, running
+from matrix.compilecache.remote import Remote
 from matrix.execution import Site
 
 
@@ -74,8 +76,15 @@ def test_a_name_that_is_not_its_keys_is_refused_on_a_remote(call, compiled, tmp_
         (("push", "nowhere", "x"), 2, "`nowhere` is no folder"),
         (("push", "nowhere"), 2, "`cache push` needs FROM and TO"),
         (("verify", "a", "b"), 2, "`cache verify` takes FROM alone"),
-        (("verify", "nosuch://x"), 4, "the remote cannot be used: `nosuch://x`"),
-        (("pull", "nosuch://x", "y"), 4, "the remote cannot be used"),
+        (("verify", "a", ""), 2, "`cache verify` takes FROM alone"),
+        (("verify", "s4://x?key=secret"), 2, "FROM: `s4://x?…` is of no scheme that fsspec has"),
+        (("pull", "s4://x", "y"), 2, "FROM: `s4://x` is of no scheme that fsspec has"),
+        (("verify", "missing.tar.gz"), 2, "FROM: there is no file `missing.tar.gz`"),
+        (("verify", ""), 2, "FROM: it is empty"),
+        (("pull", "x", ""), 2, "TO: it is empty"),
+        (("pull", " ", "y"), 2, "FROM: it is empty"),
+        (("pull", "x", "memory://y"), 2, "TO: `memory://y` is a URL, and here it has to be a path"),
+        (("pull", "x", "y", "--python", ""), 2, "--python: it is empty"),
         (("verify", "empty"), 3, "no archive in `empty`"),
         (("pull", "x", "y", "--label", "a\nb"), 2, "--label"),
     ],
@@ -84,6 +93,96 @@ def test_what_is_wrong_is_said_with_its_code(call, words, code, said):
     got, out, err = call(*words)
     assert (got, out) == (code, "")
     assert said in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("push", "c", ""), "TO: it is empty"),
+        (("push", "c", "file"), "TO: `file` is a file: name a folder"),
+        (("push", "c", "file/x"), "file` is a file: name a folder"),
+        (("push", "c", "file://"), "TO: `file://` names no place"),
+        (("push", "memory://c", "x"), "FROM: `memory://c` is a URL"),
+        (("pull", "x", "file"), "TO: `file` is a file: name a folder"),
+        (("pull", "file", "x"), "FROM: `file` is a file: name a folder"),
+        (("pack", "c", ""), "TO: it is empty"),
+        (("pack", "c", "no/x.tar.gz"), "TO: `no` is no folder: make it first"),
+        (("pack", "c", "file:///x.tar.gz"), "TO: `file:///x.tar.gz` is a URL"),
+        (
+            ("pack", "", "", "--label", "\n"),
+            "an archive or a URL\n  - --label",
+        ),
+    ],
+)
+def test_a_place_that_cannot_be_used_is_refused_before_anything_is_written(
+    call, compiled, tmp_path, monkeypatch, words, said
+):
+    compiled.rename(tmp_path / "c")
+    (tmp_path / "file").write_text("")
+    monkeypatch.chdir(tmp_path)
+    before = tree(tmp_path)
+    code, out, err = call(*words)
+    assert (code, out, tree(tmp_path)) == (2, "", before)
+    assert said in err
+    assert err.startswith(f"matrix: `cache {words[0]}` cannot be done:\n  - ")
+
+
+def test_a_scheme_without_its_package_says_which_one_it_needs(call, compiled, monkeypatch):
+    def missing(_scheme):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec, "get_filesystem_class", missing)
+    code, _, err = call("push", compiled, "s3://b")
+    assert (code, "not installed: Install s3fs to access S3" in err) == (2, True)
+
+
+def test_a_file_in_the_way_is_named_and_nothing_is_pulled(call, compiled, tmp_path):
+    call("push", compiled, tmp_path / "remote")
+    fill(tmp_path / "there", {"inductor": b"", "triton/k.cubin/x": b""})
+    code, _, err = call("pull", tmp_path / "remote", tmp_path / "there")
+    assert (code, len(tree(tmp_path / "there"))) == (2, 2)
+    assert f"`{tmp_path / 'there' / 'inductor'}` is a file, and a folder is needed there" in err
+    assert "k.cubin` is a folder, and a file is needed there" in err
+
+
+HOSTILE = "a\x1b]0;title\x07\x1b[31m\nwhole  b\u202e.tar.gz"
+
+
+def test_names_on_a_remote_are_printed_without_what_a_terminal_obeys(call, compiled, tmp_path):
+    call("pack", compiled, tmp_path / "x.tar.gz")
+    remote = tmp_path / "remote"
+    remote.mkdir()
+    (tmp_path / "x.tar.gz").rename(remote / HOSTILE)
+    code, out, _ = call("verify", remote)
+    assert (code, out.splitlines()[0]) == (
+        1, f"REFUSED  {remote}/a whole b .tar.gz 3 files (0.0 MB)",
+    )  # fmt: skip
+    (remote / f"torch\x1b[2J{HOSTILE}").touch()
+    (remote / "torch2.1.0_cpu-x.tar.gz").touch()
+    code, _, err = call("pull", remote, tmp_path / "new")
+    assert (code, "only of torch2.1.0_cpu, and" in err) == (3, True)
+    assert not {"\x1b", "\x07", "\u202e"} & set(out + err)
+
+
+@pytest.mark.parametrize("words", [("verify", "x\x1b[31m"), ("push", "x\x1b[31m", "y")])
+def test_messages_are_printed_without_what_a_terminal_obeys(call, words):
+    _, _, err = call(*words)
+    assert "`x`" in err
+
+
+def test_what_cannot_be_reached_is_not_refused(call, compiled, tmp_path, monkeypatch):
+    url = "memory://key:secret@nowhere/x.tar.gz?X-Amz-Signature=secret"
+    code, out, _ = call("verify", url)
+    assert (code, out.splitlines()[0]) == (4, "UNREAD   memory://…@nowhere/x.tar.gz?…")
+    code, json_out, _ = call("verify", url, "--json")
+    [found] = json.loads(json_out)
+    assert (code, found["state"], found["source"]) == (4, "unread", "memory://…@nowhere/x.tar.gz?…")
+    assert "secret" not in out + json_out
+    call("pack", compiled, tmp_path / "bad.tar.gz")
+    monkeypatch.setattr(Remote, "names", lambda _: ["gone.tar.gz", "bad.tar.gz"])
+    code, out, _ = call("verify", tmp_path)
+    words = [line.split()[0] for line in out.splitlines() if line[0] != " "]
+    assert (code, words) == (1, ["UNREAD", "REFUSED"])
 
 
 ONE_CELL = """
@@ -96,21 +195,24 @@ suites = ["feature"]
 
 
 @pytest.fixture
-def used(run_cli, record, matrix_file, world, monkeypatch):
-    """The remote that a run uses."""
+def site(run_cli, record, matrix_file, world, monkeypatch):
+    """Where a run's jobs run."""
 
     def call(more, *options):
         seen = []
         matrix_file(ONE_CELL + more)
-        monkeypatch.setattr(
-            running, "Site", lambda **about: seen.append(about["shared"]) or Site(**about)
-        )
+        monkeypatch.setattr(running, "Site", lambda **about: seen.append(about) or Site(**about))
         recording = record(world.outcome("t"))
         run_cli("run", "--backend", "replay", "--recording", recording, "--rerun", "all", *options)
-        [shared] = seen
-        return shared
+        return Site(**seen[0])
 
     return call
+
+
+@pytest.fixture
+def used(site):
+    """The remote that a run uses."""
+    return lambda *words: site(*words).shared
 
 
 def test_a_run_shares_with_the_remote_of_the_file_or_of_the_option(used, tmp_path, monkeypatch):
@@ -119,8 +221,24 @@ def test_a_run_shares_with_the_remote_of_the_file_or_of_the_option(used, tmp_pat
     assert (found.remote.url, found.writable) == (str(tmp_path / "there"), False)
     monkeypatch.chdir(tmp_path)
     assert used('[cache]\nremote = "there"', "--cache", "x").remote.url == str(tmp_path / "x")
-    assert used('[cache]\nremote = "x"', "--cache", "s3://b/c").remote.url == "s3://b/c"
+    assert used('[cache]\nremote = "x"', "--cache", "memory://b").remote.url == "memory://b"
     assert used('[cache]\nremote = "x"', "--cache", "") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["memory://k:p@b?sig=s/x", "memory://…@b?…", "`memory://…@b?…`: x"]
+)
+def test_a_bundle_does_not_name_the_remote(site, text):
+    told = site("", "--cache", "memory://k:p@b?sig=s").redactor.text(text)
+    assert (told.count("<cache>"), "memory" in told) == (1, False)
+
+
+def test_a_run_refuses_a_remote_that_nobody_has(run_cli, matrix_file, record, world):
+    matrix_file(ONE_CELL)
+    recording = record(world.outcome("t"))
+    done = run_cli("run", "--backend", "replay", "--recording", recording, "--cache", "s4://x")
+    assert (done.code, done.out) == (2, "")
+    assert "`--cache` names no remote:\n  - `s4://x` is of no scheme that fsspec has" in done.err
 
 
 def test_an_interpreter_without_torch_has_no_key(call):
