@@ -100,7 +100,7 @@ def _runner(
     if not item.get("docker", "tcp://").startswith("tcp://"):
         yield f"{path}.tls: only a `tcp://` engine has certificates, not `{item['docker']}`"
     for file in ("ca.pem", "cert.pem", "key.pem"):
-        if not (folder / item["tls"] / file).is_file():
+        if not os.path.isfile(folder / item["tls"] / file):  # noqa: PTH113  as below
             yield f"{path}.tls: `{item['tls']}` has no {file}"
 
 

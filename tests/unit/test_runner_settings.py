@@ -169,3 +169,9 @@ def test_folders_of_drivers_are_no_sockets(tmp_path, source):
     (tmp_path / "m.toml").write_text(data)
     [mount] = load(tmp_path / "m.toml").runners["local"].access.driver_mounts
     assert mount.source == source
+
+
+def test_a_name_that_no_file_system_takes_is_a_mistake_too(tmp_path):
+    name = "c" * 300
+    problems = refusal(f"[runners.gpu1]\ndocker = 'tcp://g:2376'\ntls = '{name}'", tmp_path)
+    assert problems[0] == f"runners.gpu1.tls: `{name}` has no ca.pem"
