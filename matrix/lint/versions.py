@@ -36,6 +36,9 @@ def _in_scope(scope: Scope, outer: Names, path: Path) -> Iterator[Finding]:
     for node in own_nodes(scope):
         if isinstance(node, Scope):
             yield from _in_scope(node, names, path)
+        elif isinstance(node, ast.Call):
+            if found := _begins(node, names):
+                yield _finding(path, node, *found)
         elif isinstance(node, ast.Compare):
             sides = [node.left, *node.comparators]
             for left, how, right in zip(sides, node.ops, sides[1:], strict=False):
@@ -65,9 +68,46 @@ def _compared(
     if kind.shape == "parts":
         return _parts(kind, wanted) if wanted else None
     if theirs:
-        return _as_text(kind, sign, "")
+        return _of_two(kind, theirs)
     is_one = len(wanted) == 1 and isinstance(other, ast.Constant)
     return _as_text(kind, sign, wanted[0]) if is_one else None
+
+
+def _of_two(kind: Kind, theirs: Kind) -> Found:
+    """An order of two versions that are both plain text."""
+    if {kind.of, theirs.of} == {"cuda", "hip"}:
+        message = f"{_name(kind)} and {_name(theirs)} have no order: one or both are None"
+        fix = "ask which one there is with `torch.version.hip is not None`"
+        return "version-as-text", "error", message, fix
+    message = f'{_name(kind)} is plain text, and so is {_name(theirs)}: "10" is below "9"'
+    return "version-as-text", "warning", message, "compare each as a `packaging.version.Version`"
+
+
+def _begins(node: ast.Call, names: Names) -> Found | None:
+    """What is wrong with a `startswith`: "2.1" is how 2.10 begins, too."""
+    if not (isinstance(node.func, ast.Attribute) and node.func.attr == "startswith" and node.args):
+        return None
+    kind = kind_of(node.func.value, names)
+    if kind is None or kind.shape == "parts" or kind.is_component:
+        return None
+    known = published(kind)
+    for wanted in _texts(node.args[0]):
+        if not re.fullmatch(r"\d+(\.\d+)+", wanted):
+            continue  # it ends in a dot or a label, or is a major version
+        longer = [v for v in known if re.match(rf"{re.escape(wanted)}\d", kind.cut(v) or "")]
+        tenth = re.fullmatch(r"\d+\.1", wanted) and kind.cut(f"{wanted}0")  # 2.90 hardly comes
+        if longer or (tenth and tenth.startswith(wanted)):
+            is_old = bool(known) and int(wanted.partition(".")[0]) < Version(known[-1]).major
+            level: Level = "error" if longer else "note" if is_old else "warning"
+            true_for = _listed(longer) if longer else tenth
+            message = f'`startswith("{wanted}")` of {_name(kind)} is true for {true_for}, too'
+            fix = f'end it with a dot, as in "{wanted}.", or {_fix(kind)}'
+            return "version-as-text", level, message, fix
+    return None
+
+
+def _listed(versions: list[str]) -> str:
+    return ", ".join(versions[:6]) + (", …" if len(versions) > 6 else "")  # noqa: PLR2004  a line
 
 
 def _parts(kind: Kind, wanted: list[str]) -> Found:
@@ -77,18 +117,14 @@ def _parts(kind: Kind, wanted: list[str]) -> Found:
 
 
 def _as_text(kind: Kind, sign: str, wanted: str) -> Found | None:
-    """An order of text and text; with `wanted`, whose answers can be looked at."""
+    """An order of text and text, whose answers can be looked at."""
     name = _name(kind)
-    if not wanted:
-        message = f'{name} is plain text, and so is what it is compared with: "10" is below "9"'
-        return "version-as-text", "warning", message, _fix(kind)
     if not _VERSION.fullmatch(wanted):
         return None
     known = published(kind)
     wrong = [version for version in known if _differs(kind, version, sign, wanted)]
     if wrong:
-        listed = ", ".join(wrong[:6]) + (", …" if len(wrong) > 6 else "")  # noqa: PLR2004  a line
-        message = f'{name} {sign} "{wanted}" compares text and is wrong for {listed}'
+        message = f'{name} {sign} "{wanted}" compares text and is wrong for {_listed(wrong)}'
         return "version-as-text", "error", message, _fix(kind)
     near = [version for version in _near(wanted) if _differs(kind, version, sign, wanted)]
     if not near:
