@@ -10,7 +10,7 @@ from typing import Literal
 
 from matrix.schema import hint
 
-Level = Literal["error", "warning", "note"]
+Level = Literal["error", "warning", "note", "unknown"]
 RULES = ("version-as-text", "version-label", "absent-flag", "private-api", "ignore")
 _WORD = "matrix: ignore["
 _IGNORE = re.compile(r"# *matrix: ignore\[([a-z, -]*)\][ \t]*(.*)")
@@ -18,7 +18,10 @@ _IGNORE = re.compile(r"# *matrix: ignore\[([a-z, -]*)\][ \t]*(.*)")
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class Finding:
-    """One mistake: `line` and `column` count from 1. Of `error`, it is wrong today already."""
+    """One mistake: `line` and `column` count from 1. Of `error`, it is wrong today already.
+
+    Of `unknown`, nobody knows whether it is one.
+    """
 
     path: Path
     line: int
@@ -58,7 +61,7 @@ def _comments(text: str, path: Path) -> Iterator[tuple[int, int, str]]:
     Lines count from 1, columns from 0.
     """
     if path.suffix != ".py":
-        yield from ((number, 0, line) for number, line in enumerate(text.splitlines(), 1))
+        yield from ((number, 0, line) for number, line in enumerate(text.split("\n"), 1))
         return
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:

@@ -1,7 +1,5 @@
 """Lint: mistakes are found where they are, with the versions they are wrong for, and no others."""
 
-import json
-
 import pytest
 
 from matrix.facts import flags as tables
@@ -286,41 +284,3 @@ def test_a_project_that_excludes_new_releases_may_use_private_names(
     report = lint([package], ())
     assert (len(report.findings), len(report.bounded)) == (notes, 1 - notes)
     assert all("torch" in limit for limit in report.bounded)
-
-
-def test_what_cannot_be_read_is_said_and_is_no_finding(tmp_path):
-    (tmp_path / "broken.py").write_text("import torch\ndef :")
-    (tmp_path / "latin.py").write_bytes(b"# torch \xff")
-    (tmp_path / "null.py").write_bytes(b"torch\0")
-    env = tmp_path / "env"
-    env.mkdir()
-    (env / "pyvenv.cfg").touch()
-    (env / "bad.py").write_text("def :")
-    report = lint([tmp_path], ())
-    assert (report.findings, report.read, len(report.unread)) == ((), 0, 3)
-
-
-def test_the_command(run_cli, tmp_path):
-    bad = tmp_path / "bad.py"
-    bad.write_text("import torch\nx = torch.version.cuda < '9.2'\ntorch._C.x\n")
-    done = run_cli("lint", tmp_path)
-    assert (done.code, done.out.count("\n")) == (1, 1)
-    assert done.out.startswith(f"{bad}:2:5: error version-as-text: ")
-    assert "1 error(s), 0 warning(s), 1 note(s) in 1 file(s), 0 not read" in done.err
-    told = json.loads(run_cli("lint", tmp_path, "--json").out)
-    assert [item["rule"] for item in told["findings"]] == ["version-as-text", "private-api"]
-    assert run_cli("lint", tmp_path, "--notes").out.count("\n") == 2
-    bad.write_text("import torch\ntorch._C.x\n")
-    assert run_cli("lint", tmp_path).code == 0, "a note is no mistake"
-
-
-def test_wrong_arguments_are_listed_together(run_cli, tmp_path):
-    done = run_cli("lint", tmp_path / "no", tmp_path / "nor")
-    assert (done.code, done.err.count("no such file or folder")) == (2, 2)
-    for target, said in (
-        ("tgi==1", "no flags are known of `tgi`"),
-        ("sglang==9", "no flags are known of sglang `9`; the newest is"),
-        ("vllm", "no flags are known of vllm ``"),
-    ):
-        done = run_cli("lint", tmp_path, "--target", target)
-        assert (done.code, said in done.err) == (2, True)
