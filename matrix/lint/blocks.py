@@ -1,7 +1,9 @@
 """Parts of files of data (YAML, TOML): the lines of one command, and the blocks around a line."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 from matrix.lint.words import Part
 
@@ -14,7 +16,9 @@ _ITEM = re.compile(r"\s*-\s+(?:\"[^\"]*\"|'[^']*'|\{\{.*\}\}|\S*[^\s:])\s*(?:#.*
 def parts_of(text: str, patterns: Sequence[re.Pattern[str]]) -> Iterator[Part]:
     """The lines of each command that has one of the patterns."""
     lines = text.split("\n")
-    places = sorted({text.count("\n", 0, m.start()) for p in patterns for m in p.finditer(text)})
+    starts = [0, *accumulate(len(line) + 1 for line in lines)]
+    found = (m.start() for pattern in patterns for m in pattern.finditer(text))
+    places = sorted({bisect_right(starts, offset) - 1 for offset in found})
     done = 0
     for place in places:
         if place < done or lines[place].lstrip().startswith(("#", "//")):
@@ -24,8 +28,7 @@ def parts_of(text: str, patterns: Sequence[re.Pattern[str]]) -> Iterator[Part]:
             first -= 1
         while done < len(lines) and _continues(lines, place, done):
             done += 1
-        start = sum(map(len, lines[:first])) + first
-        yield start, start + len("\n".join(lines[first:done]))
+        yield starts[first], starts[done] - 1
 
 
 def _continues(lines: list[str], start: int, place: int) -> bool:

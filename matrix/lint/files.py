@@ -118,7 +118,7 @@ def of_file(
         commands = launches(text, path)
     elif tree := _tree(text, path, notes=notes):
         found += _of_python(tree, text, path, notes=notes)
-        commands = written(tree)
+        commands = written(tree) if may_launch(text) else ()
     for launch, target in aimed(commands, text, path, targets):
         found += absent(launch, path, target)
         if target.named_on:

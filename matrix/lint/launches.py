@@ -75,7 +75,7 @@ def launches(text: str, path: Path) -> Iterator[Launch]:
 
 def may_launch(text: str) -> bool:
     """Whether a text has the names of an engine's launch command."""
-    return any(pattern.search(text) for pattern in LAUNCHES.values())
+    return "serve" in text and any(p.search(text) for e, p in LAUNCHES.items() if e in text)
 
 
 def engine_at(words: Sequence[str], place: int) -> tuple[str, int] | None:

@@ -17,7 +17,6 @@ _ENDS = re.compile(r"\n|&&|\|[|&]?|;+|[()]|(?<![<>&])&(?=\s|$)")
 _PLAIN = re.compile(r"[^\s\\'\"`$<>{&|;()\[\],]+|[^\s]")
 _DOCUMENT = re.compile(r"<<[-~]?\s*(['\"]?)([A-Za-z_]\w*)\1")
 _SHOWN = re.compile(r"\s*(?:cat|tee)\b(?:[^\n>|]|>&2)*$")
-_LINE_END = re.compile(r"(?<!\\)(?<!\\\r)\n|\Z")
 _LONGEST = 1 << 14  # characters that a quote or a substitution may have
 
 
@@ -136,8 +135,10 @@ def _limit(text: str, at: int, end: int, syntax: Syntax) -> int:
     far = min(end, at + _LONGEST)
     if syntax.long_quotes:
         return far
-    line_end = _LINE_END.search(text, at, far)
-    return line_end.start() if line_end else far
+    line_end = text.find("\n", at, far)
+    while line_end > 0 and text[line_end - 1] == "\\":
+        line_end = text.find("\n", line_end + 1, far)
+    return far if line_end < 0 else line_end
 
 
 def _after(text: str, at: int, end: int) -> int:
