@@ -13,7 +13,10 @@ from matrix.lint.blocks import DATA, around
 from matrix.lint.flags import Target
 from matrix.lint.launches import Launch
 
-_VERSION = r"v?(\d+(?:\.\d+)+(?:[.-]?(?:post|rc|dev|a|b)\d+)*)(?![\w.]*[*$]|\.?\d|\.?\{)"
+_VERSION = (
+    r"v?(\d+(?:\.\d+)+(?:[.-]?(?:a|b|rc)\d+)?(?:[.-]?post\d+)?(?:[.-]?dev\d+)?)"
+    r"(?![\w.]*[*$]|\.?\d|\.?\{)"  # such as 0.9.* and v0.9.${PATCH}
+)
 _EXTRAS = r"(?:\[[^\]\s]*\])?"
 _IMAGES = {"sglang": "(?:sglang|sgl-dev)", "vllm": "(?:vllm|vllm-openai(?:-rocm)?|vllm-dev)"}
 

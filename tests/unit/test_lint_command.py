@@ -9,7 +9,7 @@ from matrix.lint.files import lint
 from matrix.lint.flags import Target
 
 GONE = "--cuda-graph-sizes"
-"""Of vllm 0.8.5 to 0.12.0."""
+"""Of vllm 0.9.0 to 0.12.0."""
 LAUNCH = f"vllm serve m {GONE} 1"
 
 
@@ -94,6 +94,12 @@ def test_a_release_that_nobody_knows_is_not_judged(said, run_cli, tmp_path):
     document = json.loads(run_cli("lint", tmp_path, "--json").out)
     assert (document["findings"], document["unjudged"][0]["level"]) == ([], "unknown")
     assert said("run.sh", f"{text} # matrix: ignore[absent-flag] a nightly") == ([], [])
+
+
+@pytest.mark.parametrize("tag", ["v0.99.1.post1rc2", "v0.99.1rc1rc2-cu130", "0.99.1.dev3+g12"])
+def test_a_strange_tag_is_a_release_that_nobody_knows(said, tag):
+    findings, [unknown] = said("run.sh", f"docker run vllm/vllm-openai:{tag} {LAUNCH}")
+    assert (findings, unknown.startswith("no flags are known of vllm 0.99.1")) == ([], True)
 
 
 def test_a_target_gives_way_to_what_a_file_names_and_that_is_said(run_cli, tmp_path):
