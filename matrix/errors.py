@@ -16,8 +16,8 @@ EXIT_CODES: dict[int, str] = {
     OK: "done; nothing new is wrong (failures without a baseline are `first-seen` and still 0)",
     NEW_WRONG: "something new is wrong (with `--fail-on any`: anything is wrong)",
     2: "the input is wrong: every mistake is listed",
-    3: "nothing to run: the selection is empty",
-    4: "infrastructure kept the run from finishing; what finished is kept",
+    3: "nothing to do: the selection is empty, or there is nothing to read",
+    4: "disk, network or engine kept something from finishing or being read; what finished is kept",
     INTERRUPTED: "stopped with Ctrl-C; what finished is kept",
 }
 
