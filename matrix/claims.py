@@ -4,8 +4,9 @@ A claim is of one place, as a history is. It says nothing of a release that did 
 between two measured ones are its `gaps`, and newer ones are `ahead` of it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from matrix.facts import order
@@ -75,18 +76,31 @@ class Claim:
 
     @property
     def specifier(self) -> str:
-        """The releases as a version specifier; open where the newest measured one passes."""
+        """The releases as a version specifier; open where the newest published one passes."""
         if not self.since:
             return ""
-        return _range(self.since, "" if self.until == self.newest else self.until)
+        return _range(self.since, "" if self.is_open else self.until)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing newer than what passes was measured or published."""
+        return self.until == self.newest and not self.ahead
 
     @property
     def track(self) -> Track:
         """An execution of it, which says where it ran."""
         return self.measured[0].tracks[0]
 
+    @property
+    def device(self) -> str:
+        """`cpu`, or the model of the GPU."""
+        kind = self.track.execution.rpartition("-")[2]
+        return kind if kind == "cpu" else self.track.device_model or kind
+
 
 def _range(since: str, until: str) -> str:
+    if since == until:
+        return f"=={since}"
     return f">={since},<={until}" if until else f">={since}"
 
 
@@ -135,10 +149,11 @@ def _claim(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Constraint:
-    """Releases of torch on which several features pass, in all places where they were measured.
+    """Releases of torch on which several features pass, each in each of several places.
 
-    `since` to `until` are the newest neighbours among the measured releases; `open` says that no
-    newer one was measured. `unknown` ones since then were not measured for all features.
+    `since` to `until` are the newest neighbours among the releases that are known; `open` says that
+    no newer one was published. `unknown` ones between them were not measured for all features in
+    all places.
     """
 
     features: tuple[str, ...]
@@ -157,52 +172,47 @@ class Constraint:
     @property
     def strict(self) -> str:
         """A requirement that admits nothing but what was measured."""
-        gaps = [f",!={torch}" for torch in self.unknown if order(torch) < order(self.until)]
+        gaps = [f",!={torch}" for torch in self.unknown]
         return f"torch{_range(self.since, self.until)}{''.join(gaps)}"
 
 
 def constraint(found: Sequence[Claim]) -> Constraint | None:
     """Put claims together; None where no release is known to pass all of them.
 
-    A release counts for a feature where it passes in one place at least and fails in none.
+    A release passes where every feature passed with it in every place that any of the claims is
+    of; it does not where one of them did anything else; otherwise it is unknown.
     """
-    features = sorted({claim.feature for claim in found})
-    releases: dict[str, list[bool]] = {}
-    for feature in features:
-        verdicts: dict[str, set[bool]] = {}
-        for claim in found:
-            if claim.feature == feature:
-                for release in claim.measured:
-                    verdicts.setdefault(release.torch, set()).add(release.verdict == PASS)
-        for torch, seen in verdicts.items():
-            releases.setdefault(torch, []).append(seen == {True})
-    known = sorted(
-        (t for t, seen in releases.items() if False in seen or len(seen) == len(features)),
-        key=order,
-    )
-    good = [torch for torch in known if all(releases[torch])]
+    passes = _passes(found)
+    known = sorted((t for t, passed in passes.items() if passed is not None), key=order)
+    good = [torch for torch in known if passes[torch]]
     if not good:
         return None
     until = good[-1]
-    after_bad = [torch for torch in known[: known.index(until)] if not all(releases[torch])]
-    since = known[known.index(after_bad[-1]) + 1] if after_bad else known[0]
+    bad = [torch for torch in known[: known.index(until)] if not passes[torch]]
+    since = known[known.index(bad[-1]) + 1] if bad else known[0]
+    unknown = sorted((t for t, passed in passes.items() if passed is None), key=order)
+    newer = [torch for torch in (*known, *unknown) if order(torch) > order(until)]
     return Constraint(
-        features=tuple(features),
+        features=tuple(sorted({claim.feature for claim in found})),
         places=tuple(sorted({claim.place.name for claim in found})),
         since=since,
         until=until,
-        open=until == known[-1],
-        unknown=_unknown(found, set(known), since, "" if until == known[-1] else until),
+        open=not newer,
+        unknown=tuple(t for t in unknown if order(since) < order(t) < order(until)),
         verified=max(claim.last for claim in found),
     )
 
 
-def _unknown(found: Iterable[Claim], known: set[str], since: str, until: str) -> tuple[str, ...]:
-    """Published releases that the constraint's line admits and that are not known to pass."""
-    every = {release.torch for claim in found for release in claim.place.releases} - known
-    admitted = (
-        torch
-        for torch in every
-        if order(torch) > order(since) and (not until or order(torch) < order(until))
-    )
-    return tuple(sorted(admitted, key=order))
+def _passes(found: Sequence[Claim]) -> dict[str, bool | None]:
+    """Whether all of them pass with a release; None where that is not known."""
+    measured = {
+        (claim.feature, claim.place.name): {r.torch: r.verdict == PASS for r in claim.measured}
+        for claim in found
+    }
+    wanted = product({claim.feature for claim in found}, {claim.place.name for claim in found})
+    told = [measured.get(pair, {}) for pair in wanted]
+    passes: dict[str, bool | None] = {}
+    for torch in {release.torch for claim in found for release in claim.place.releases}:
+        seen = {verdicts.get(torch) for verdicts in told}
+        passes[torch] = False if False in seen else None if None in seen else True
+    return passes

@@ -31,21 +31,20 @@ def claims_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
         return errors.OK
     if arguments.format in {"terminal", "markdown"}:
         write = claimspage.markdown if arguments.format == "markdown" else claimspage.render
-        print(write(found), end="")
+        print(write(found, arguments.select), end="")
         return errors.OK
     together = constraint(found)
-    if arguments.format in {"badge", "svg"}:
-        told = claimspage.badge(arguments.feature[0], together)
+    is_badge = arguments.format in {"badge", "svg"}
+    if together is None and not (is_badge and len(found) == 1):
+        raise errors.NothingToRun(claimspage.why_none(found))
+    if is_badge:
+        told = claimspage.badge(found, together)
         if arguments.format == "badge":
             print_json(told)
         else:
             print(claimspage.picture(told), end="")
-        return errors.OK
-    if together is None:
-        names = ", ".join(dict.fromkeys(claim.feature for claim in found))
-        message = f"no measured release passes all of {names}; `claims` shows each"
-        raise errors.NothingToRun(message)
-    print(claimspage.constraint(together, strict=arguments.strict), end="")
+    elif together:
+        print(claimspage.constraint(together, arguments.select, strict=arguments.strict), end="")
     return errors.OK
 
 

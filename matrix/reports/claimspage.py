@@ -14,7 +14,7 @@ from matrix.reports.markdown import code, table_lines
 from matrix.reports.marks import mark
 from matrix.reports.text import clean
 
-HEAD = ("feature", "torch", "variants", "newest measured", "last verified", "unknown between")
+HEAD = ("feature", "torch", "variants", "newest measured", "last verified", "unknown")
 NAMED = 6
 # white on them is read: their contrast is above 4.5
 _FILLS = {"brightgreen": "#1a7f37", "yellow": "#8a6100", "red": "#b42318"}
@@ -29,24 +29,32 @@ _BADGE = """\
 """
 
 
-def render(found: Sequence[Claim]) -> str:
-    """Write the claims of each place; ends with a newline."""
+def render(found: Sequence[Claim], selected: Sequence[str] = ()) -> str:
+    """Write the claims of each place, of the releases `selected`; ends with a newline."""
     parts = []
     for place, members in _by_place(found):
         table = plain.render(HEAD, [_line(claim) for claim in members])
-        parts.append(f"{clean(place, 160)} (measured)\n{table}")
+        parts.append(f"{clean(place, 160)} (measured{_only(selected)})\n{table}")
     return "\n".join(parts)
 
 
-def markdown(found: Sequence[Claim]) -> str:
+def markdown(found: Sequence[Claim], selected: Sequence[str] = ()) -> str:
     """Write them for a page of documentation; ends with a newline."""
     parts = []
     for place, members in _by_place(found):
         lines = [[code(cell) for cell in _line(claim)] for claim in members]
         parts.append(
-            "\n".join([f"### {code(place)} (measured)", "", *table_lines(HEAD, lines), ""])
-        )
+            "\n".join(
+                [f"### {code(place)} (measured{_only(list(map(code, selected)))})", "",
+                 *table_lines(HEAD, lines), ""]
+            )
+        )  # fmt: skip
     return "\n".join(parts)
+
+
+def _only(selected: Sequence[str]) -> str:
+    """Nothing is said of what a selection left out, not even since when something passes."""
+    return f"; only {clean(' or '.join(selected), 120)}" if selected else ""
 
 
 def _by_place(found: Sequence[Claim]) -> Iterator[tuple[str, list[Claim]]]:
@@ -60,7 +68,7 @@ def _line(claim: Claim) -> tuple[str, ...]:
     newest = claim.newest if last.verdict == "pass" else f"{claim.newest} {mark(last.verdict)}"
     return (
         claim.feature, claim.specifier or "none", ", ".join(claim.variants), newest, claim.last,
-        _some(claim.gaps),
+        _some((*claim.gaps, *claim.ahead)),
     )  # fmt: skip
 
 
@@ -69,9 +77,10 @@ def _some(releases: Sequence[str]) -> str:
     return ", ".join(releases[:NAMED]) + more
 
 
-def constraint(found: Constraint, *, strict: bool) -> str:
+def constraint(found: Constraint, selected: Sequence[str] = (), *, strict: bool) -> str:
     """A requirement for a file of constraints, under what it rests on; ends with a newline."""
     told = [f"# {', '.join(found.features)}: pass", *(f"# on {place}" for place in found.places)]
+    told += [f"# only {text}" for text in selected]
     told.append(f"# from torch {found.since} to {found.until}, last verified {found.verified}")
     if found.unknown:
         what = "left out" if strict else "admitted, `--strict` leaves them out"
@@ -80,14 +89,43 @@ def constraint(found: Constraint, *, strict: bool) -> str:
     return "\n".join([*(clean(text, 2000) for text in told), line, ""])
 
 
-def badge(feature: str, found: Constraint | None) -> dict[str, Any]:
+def why_none(found: Sequence[Claim]) -> str:
+    """Say why no release passes everything, feature by feature in each place."""
+    features = sorted({claim.feature for claim in found})
+    lines = []
+    for place, members in _by_place(found):
+        known = {claim.feature: claim for claim in members}
+        told = [
+            f"{name} {known[name].specifier or mark(known[name].measured[-1].verdict)}"
+            if name in known
+            else f"{name} not measured"
+            for name in features
+        ]
+        lines.append(clean(f"{place}: {', '.join(told)}", 400))
+    what = f"all of {', '.join(features)}" if features[1:] else features[0]
+    where = f" in all {len(lines)} places; choose with `--select`" if lines[1:] else ""
+    return "\n".join(
+        [f"no release is known to pass {clean(what)}{where}:", *(f"  - {x}" for x in lines)]
+    )
+
+
+def badge(found: Sequence[Claim], together: Constraint | None) -> dict[str, Any]:
     """What shields.io reads from an endpoint (https://shields.io/badges/endpoint-badge)."""
+    devices = list(dict.fromkeys(claim.device for claim in found))
+    where = devices[0] if len(devices) == 1 else f"{len(devices)} devices"
     message, color = "passes on no measured release", "red"
-    if found:
-        bound = f"≥ {found.since}" if found.open else f"{found.since} to {found.until}"
-        message = f"torch {bound}, verified {found.verified}"
-        color = "brightgreen" if found.open else "yellow"
-    return {"schemaVersion": 1, "label": clean(feature, 60), "message": message, "color": color}
+    if together:
+        bound = _bound(together)
+        message = f"torch {bound}, verified {together.verified}"
+        color = "brightgreen" if together.open else "yellow"
+    label = clean(f"{found[0].feature} on {where}", 80)
+    return {"schemaVersion": 1, "label": label, "message": message, "color": color}
+
+
+def _bound(found: Constraint) -> str:
+    if found.open:
+        return f"≥ {found.since}"
+    return found.since if found.since == found.until else f"{found.since} to {found.until}"
 
 
 def picture(told: dict[str, Any]) -> str:
