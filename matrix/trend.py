@@ -52,6 +52,17 @@ class Course:
     track: Track
     values: tuple[Value, ...]
 
+    @property
+    def comparable(self) -> tuple[Value, ...]:
+        """The newest value, and earlier ones of the same test."""
+        return tuple(v for v in self.values if v.source == self.values[-1].source)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The least and the largest that was measured, half the interquartile range included."""
+        halves = [(v.median, (v.spread or 0.0) / 2) for v in self.comparable]
+        return min(m - half for m, half in halves), max(m + half for m, half in halves)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trend:
@@ -72,6 +83,12 @@ class Trend:
             return None
         ratios = {"higher": now.median / base.median, "lower": base.median / now.median}
         return ratios.get(self.better)
+
+
+def overlap(one: Course, other: Course) -> bool:
+    """Whether two executions differ by no more than each of them does by itself."""
+    (low, high), (least, most) = one.span, other.span
+    return low <= most and least <= high
 
 
 def trends(workload: str, database: Database) -> tuple[Trend, ...]:

@@ -6,13 +6,13 @@ from typing import Any
 
 from matrix.reports import plain
 from matrix.reports.text import clean, number, scale
-from matrix.trend import Course, Trend
+from matrix.trend import Course, Trend, overlap
 
 HEAD = ("torch", "variant", "median", "±", "to the line above", "verified", "runs", "range")
 
 NOTE = (
     "median ± half the interquartile range of the newest run, range of all runs' medians; "
-    "a ratio above 1 is better; ~ in doubt"
+    "a ratio above 1 is better; ~ in doubt, or no more than the same execution varies"
 )
 
 
@@ -31,7 +31,7 @@ def render(found: Sequence[Trend]) -> str:
 
 def _line(trend: Trend, course: Course, before: Course | None, by: float) -> tuple[object, ...]:
     now = course.values[-1]
-    medians = [value.median * by for value in course.values if value.source == now.source]
+    medians = [value.median * by for value in course.comparable]
     ratio = trend.ratio(course, before) if before else None
     earlier = len(course.values) - len(medians)
     changed = f"{earlier} more of an older test" if earlier else ""
@@ -40,9 +40,15 @@ def _line(trend: Trend, course: Course, before: Course | None, by: float) -> tup
     return (
         course.track.torch, build, f"{'~ ' * bool(now.why)}{number(now.median * by)}",
         f"{now.spread / now.median * 50:.1f}%" if now.spread and now.median else "",
-        f"{ratio:.2f}×" if ratio else ("n/c" if before else ""), now.time[:10], len(medians),
+        _ratio(ratio, course, before), now.time[:10], len(medians),
         "; ".join(filter(None, [span, changed])),
     )  # fmt: skip
+
+
+def _ratio(ratio: float | None, course: Course, before: Course | None) -> str:
+    if ratio is None or before is None:
+        return "n/c" if before else ""
+    return f"{'~' * overlap(course, before)}{ratio:.2f}×"
 
 
 def as_json(found: Sequence[Trend]) -> dict[str, Any]:

@@ -191,6 +191,17 @@ def test_the_processes_of_a_run_are_one_number(results, trace, run_cli, matrix_f
     assert "2.10.0  cpu      ~ 1.300" in run_cli("history", "gemm").out
 
 
+def test_a_difference_within_what_runs_differ_by_is_marked(results, run_cli, matrix_file):
+    """One of five runs of a release says little beside the only run of another."""
+    for night, median in enumerate((12.0, 20.0, 16.0), 1):
+        keep(results, measured("2.9.0", median), night=night)
+    keep(results, measured("2.10.0", 14.0), measured("2.11.0", 5.0), night=9)
+    matrix_file("")
+    out = run_cli("history", "gemm").out
+    assert "~1.14×" in out
+    assert " 2.80×" in out
+
+
 def test_a_test_s_source_may_stand_beside_its_outcome_only(results, trace, run_cli, matrix_file):
     """As in rows of earlier versions: another test is another number all the same."""
     for night, (source, median) in enumerate([("x", 1.0), ("y", 4.0)], 1):
