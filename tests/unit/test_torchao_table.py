@@ -78,3 +78,17 @@ def test_the_report_lists_the_differences():
     text = report.render(made.torchao)
     assert "2 measured, 1 differ from what is declared:" in text
     assert "- `torchao 0.14.1` with `torch 2.13.0`: `works, not declared`" in text
+
+
+def test_the_grid_shows_both_side_by_side():
+    """A refusal that was declared is no failure; what nobody ran is no pass."""
+    failed = row("0.14.1", "2.13.0", "torchao-fp8wo-config", "crash")
+    made = tables.build([row("0.14.1", "2.9.0"), row("0.14.1", "2.13.0"), failed])
+    head, _, *lines = report.render(made.torchao).split("\n\n")[2].splitlines()
+    [line] = [line for line in lines if "`0.14.1`" in line]
+    told = dict(zip(head.split(" | "), line.split(" | "), strict=True))
+    assert {torch: told[f"`{torch}`"] for torch in ("2.8.0", "2.9.0")} == {
+        "2.8.0": "? works",
+        "2.9.0": "✓ built",
+    }
+    assert line.endswith("☠ |")
