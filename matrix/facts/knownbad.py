@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +24,7 @@ class KnownBad:
     arch: str = ""
     accelerator: str = ""
     minor: bool = False
+    basis: Literal["declared", "measured"] = "declared"
 
 
 @functools.cache

@@ -47,10 +47,12 @@ def render(table: "pd.DataFrame") -> str:
     measured = [row for row in rows if row["device"]]
     differ = [row for row in measured if row["difference"]]
     lines += ["", f"{len(measured)} measured, {len(differ)} differ from what is declared:", ""]
+    groups: dict[tuple[str, str], list[str]] = {}
+    for row in differ:
+        groups.setdefault((row["torchao"], row["difference"]), []).append(row["torch"])
     lines += [
-        f"- {code('torchao ' + row['torchao'])} with {code('torch ' + row['torch'])}: "
-        f"{code(row['difference'])} ({code(row['config'])} by configuration class)"
-        for row in differ
+        f"- {code('torchao ' + torchao)} {difference}: torch {', '.join(map(code, releases))}"
+        for (torchao, difference), releases in groups.items()
     ]
     return "\n".join(lines).rstrip(":\n" if not differ else "\n") + "\n"
 

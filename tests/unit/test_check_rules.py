@@ -481,6 +481,16 @@ class TestPackages:
         assert only("known-bad", found).subject == "conv3d-cudnn"
         assert not answers("known-bad", machine("torch==2.9.1", "nvidia-cudnn-cu12==9.16.0.29"))
 
+    @pytest.mark.parametrize(
+        ("torchao", "torch", "bad"),
+        [("0.12.0", "2.9.1", True), ("0.12.0", "2.8.0", False), ("0.17.0", "2.6.0", True),
+         ("0.17.0", "2.7.1", False), ("0.18.0", "2.9.1", True), ("0.18.0", "2.10.0", False)],
+    )  # fmt: skip
+    def test_what_our_own_grid_of_torchao_says(self, torchao, torch, bad):
+        """As in `results/TORCHAO.md`."""
+        found = answers("known-bad", machine(f"torch=={torch}", f"torchao=={torchao}"))
+        assert bool(found) == bad
+
     def test_a_combination_of_one_vendor_is_none_where_its_gpus_are_absent(self):
         lines = ("torch==2.9.1", "nvidia-cudnn-cu12==9.10.2.21")
         assert not answers("known-bad", machine(*lines, absent=frozenset({"cuda"})))

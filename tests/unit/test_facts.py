@@ -188,6 +188,7 @@ def test_a_known_bad_combination_can_be_recognised_and_says_why(bad):
         assert text
         assert text == " ".join(text.split())
     assert bad.accelerator in {"", *ACCELERATORS}
+    assert bad.basis in {"declared", "measured"}
 
 
 def test_known_bad_combinations_have_ids_of_their_own():

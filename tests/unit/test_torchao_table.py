@@ -77,7 +77,7 @@ def test_the_report_lists_the_differences():
     made = tables.build([row("0.14.1", "2.9.0"), row("0.14.1", "2.13.0")])
     text = report.render(made.torchao)
     assert "2 measured, 1 differ from what is declared:" in text
-    assert "- `torchao 0.14.1` with `torch 2.13.0`: `works, not declared`" in text
+    assert "- `torchao 0.14.1` works, not declared: torch `2.13.0`" in text
 
 
 def test_the_grid_shows_both_side_by_side():

@@ -218,5 +218,5 @@ def known_bad(machine: Machine) -> Iterator[Said]:
     """What runs and is wrong or slow all the same: `facts/known_bad.toml`."""
     for bad in knownbad.known_bad():
         if told := pairs.matches(machine, bad):
-            yield no(f"{told}: {bad.why}", bad.source, "declared", fix=bad.fix, minor=bad.minor,
+            yield no(f"{told}: {bad.why}", bad.source, bad.basis, fix=bad.fix, minor=bad.minor,
                      subject=bad.id)  # fmt: skip
