@@ -35,7 +35,7 @@ def disagreeing(
     if not earlier:
         return []
     runs = sorted({entry.run for entry in (*earlier, *shown)})
-    with opened(long_table(store), stop) as database:
+    with opened(long_table(store, stop), stop) as database:
         found = database.select(_DISAGREEING, [runs])
     rows = (line | {"samples": tuple(line["samples"])} for line in found.records())
     return [Row(**row) for row in rows]

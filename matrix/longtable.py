@@ -9,12 +9,14 @@ and told, every time.
 import hashlib
 import json
 import secrets
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from matrix.months import by_month
+from matrix.process import Stopped
 from matrix.rows import SCHEMA, Row, arrow_schema
 from matrix.store import ROWS_FILE, RUN_FILE, Store, write_json
 
@@ -31,10 +33,10 @@ class LongTable:
     complaints: tuple[str, ...]
 
 
-def long_table(store: Store) -> LongTable:
+def long_table(store: Store, stop: threading.Event | None = None) -> LongTable:
     """Put the rows of all runs together; only runs that are new or changed are read.
 
-    Raises `OSError` where `local/rows` cannot be written.
+    Raises `OSError` where `local/rows` cannot be written, and `Stopped` between two runs.
     """
     folder = store.local / FOLDER
     files: dict[str, Path] = {}
@@ -44,6 +46,8 @@ def long_table(store: Store) -> LongTable:
     ids = {run.name for run in runs}
     _forget(folder, {name for name in have if name.rpartition("-")[0] not in ids})
     for run in runs:
+        if stop and stop.is_set():
+            raise Stopped
         name = f"{run.name}-{_fingerprint(run)}"
         path, told = folder / f"{name}.parquet", folder / f"{name}.json"
         if path.name not in have:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 VIEWS = ("rows", "features", "newest", "metrics", "executions", "runs")
 MEMORY = "768MB"
+BATCH = 1000
+"""Lines that are held at a time where an answer is read in parts."""
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -47,25 +49,57 @@ class Database:
     """The views over one long table; made by `opened`. `left_out` says what could not be read."""
 
     def __init__(
-        self, connection: "duckdb.DuckDBPyConnection", left_out: Sequence[str] = ()
+        self,
+        connection: "duckdb.DuckDBPyConnection",
+        stop: threading.Event,
+        left_out: Sequence[str] = (),
     ) -> None:
         self._connection = connection
+        self._stop = stop
         self.left_out = tuple(left_out)
 
     def select(self, sql: str, values: Sequence[object] = ()) -> Answer:
         """Answer one SELECT; raises `InputError` in one line that names the columns there are."""
+        with self._explained(sql):
+            columns = self._execute(sql, values)
+            return Answer(columns=columns, lines=tuple(self._connection.fetchall()))
+
+    def parts(self, sql: str) -> Iterator[Answer]:
+        """Answer one SELECT of any length, `BATCH` lines at a time; raises as `select` does.
+
+        The first part is there also where the answer has no line.
+        """
+        with self._explained(sql):
+            columns = self._execute(sql)
+            yield Answer(columns=columns, lines=tuple(self._connection.fetchmany(BATCH)))
+            while lines := self._connection.fetchmany(BATCH):
+                if self._stop.is_set():  # what is fetched already cannot be interrupted
+                    raise Stopped
+                yield Answer(columns=columns, lines=tuple(lines))
+
+    def _execute(self, sql: str, values: Sequence[object] = ()) -> tuple[str, ...]:
+        """Begin a SELECT and return its columns; its lines are fetched from the connection."""
+        import duckdb  # noqa: PLC0415  as in `opened`
+
+        statements = duckdb.extract_statements(sql)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            problem = "it reads: one SELECT and nothing else"
+            raise InputError(f"`{_short(sql)}` is no query:", [problem])
+        done = self._connection.execute(statements[0], list(values))
+        return tuple(str(column[0]) for column in done.description or ())
+
+    @contextmanager
+    def _explained(self, sql: str) -> Iterator[None]:
+        """Raise DuckDB's errors as ours."""
         import duckdb  # noqa: PLC0415  as in `opened`
 
         try:
-            statements = duckdb.extract_statements(sql)
-            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                problem = "it reads: one SELECT and nothing else"
-                raise InputError(f"`{_short(sql)}` is no query:", [problem])
-            done = self._connection.execute(statements[0], list(values))
-            columns = tuple(str(column[0]) for column in done.description or ())
-            return Answer(columns=columns, lines=tuple(done.fetchall()))
+            yield
         except duckdb.InterruptException as error:
             raise Stopped from error
+        except duckdb.OutOfMemoryException as error:
+            problem = "ask for fewer rows or columns, with WHERE before joins and ORDER BY"
+            raise InputError(f"`{_short(sql)}` needs more than {MEMORY}:", [problem]) from error
         except duckdb.Error as error:
             first = str(error).partition("\n")[0].partition("Error: ")[2] or str(error)
             raise InputError(f"`{_short(sql)}`: {first}", [self._there_is(sql)]) from error
@@ -101,7 +135,7 @@ def opened(table: LongTable, stop: threading.Event) -> Iterator[Database]:
         guard = threading.Thread(target=_interrupt, args=(connection, stop, done), daemon=True)
         guard.start()
         try:
-            yield Database(connection, table.complaints)
+            yield Database(connection, stop, table.complaints)
         finally:
             done.set()
             guard.join()

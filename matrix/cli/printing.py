@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterable
+from textwrap import indent
 from typing import TextIO
 
 LINE = 2000
@@ -10,6 +12,16 @@ LINE = 2000
 def print_json(data: object) -> None:
     """Print data for machines."""
     print(json.dumps(data, indent=1, default=str))
+
+
+def print_json_list(items: Iterable[object]) -> None:
+    """Print a list of any length as `print_json` would, item by item."""
+    before = "["
+    for item in items:
+        made = json.dumps(item, indent=1, default=str)
+        print(f"{before}\n{indent(made, ' ')}", end="")
+        before = ","
+    print("[]" if before == "[" else "\n]")
 
 
 def print_text(text: str, file: TextIO | None = None) -> None:

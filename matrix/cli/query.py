@@ -3,19 +3,17 @@
 import argparse
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from matrix import errors
 from matrix.cli.options import Add
-from matrix.cli.printing import print_json
-from matrix.query import VIEWS, Database, opened
+from matrix.cli.printing import print_json, print_json_list
+from matrix.query import VIEWS, Answer, Database, opened
 
 if TYPE_CHECKING:
     from matrix.cli.quick import Evidence
-
-SHOWN = 1000
 
 
 def add_query(add: Add) -> None:
@@ -31,7 +29,7 @@ def database(workspace: "Evidence") -> Iterator[Database]:
     """The rows of all runs here and of the published ones; raises `NothingToRun` without any."""
     from matrix.longtable import long_table
 
-    table = long_table(workspace.store)
+    table = long_table(workspace.store, workspace.stop)
     for complaint in table.complaints:
         print(f"matrix: {complaint}", file=sys.stderr)
     if not table.files:
@@ -43,29 +41,49 @@ def database(workspace: "Evidence") -> Iterator[Database]:
 
 def query_command(arguments: argparse.Namespace, workspace: "Evidence") -> int:
     """Print what a SELECT gives: as a table, CSV or JSON."""
-    from matrix.reports import plain
-
     if arguments.json and arguments.csv:
         raise errors.InputError("`--csv` and `--json` are two formats", ["leave out one"])
     if not arguments.sql:
         return _print_views(arguments, workspace)
     with database(workspace) as found:
-        answer = found.select(arguments.sql)
-    if arguments.json:
-        print_json([{k: _finite(v) for k, v in line.items()} for line in answer.records()])
-    elif arguments.csv:
-        print(plain.comma_separated(answer.columns, answer.lines), end="")
-    else:
-        print(plain.render(answer.columns, answer.lines[:SHOWN]), end="")
-        count = len(answer.lines)
-        more = f"; the first {SHOWN} are shown, `--csv` prints all" if count > SHOWN else ""
-        print(f"{count} line(s){more}", file=sys.stderr)
+        parts = found.parts(arguments.sql)
+        if arguments.json:
+            print_json_list(_finite(line) for part in parts for line in part.records())
+        elif arguments.csv:
+            _print_csv(parts)
+        else:
+            _print_table(parts)
     return errors.OK
 
 
-def _finite(value: object) -> object:
+def _print_csv(parts: Iterator[Answer]) -> None:
+    from matrix.reports import plain
+
+    first = next(parts)
+    print(plain.comma_separated([first.columns, *first.lines]), end="")
+    for part in parts:
+        print(plain.comma_separated(part.lines), end="")
+
+
+def _print_table(parts: Iterator[Answer]) -> None:
+    """Print the first part of an answer; no more of it is kept."""
+    from matrix.reports import plain
+
+    first = next(parts)
+    print(plain.render(first.columns, first.lines), end="")
+    count = len(first.lines)
+    if next(parts, None):
+        print(f"more than {count} lines; `--csv` prints all", file=sys.stderr)
+    else:
+        print(f"{count} line(s)", file=sys.stderr)
+
+
+def _finite(line: Mapping[str, object]) -> dict[str, object]:
     """JSON has no NaN and no infinity."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in line.items()
+    }
 
 
 def _print_views(arguments: argparse.Namespace, workspace: "Evidence") -> int:

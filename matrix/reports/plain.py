@@ -39,14 +39,13 @@ def shown(value: object, limit: int = LIMIT) -> str:
     return clean(str(value), limit)
 
 
-def comma_separated(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
+def comma_separated(lines: Iterable[Sequence[object]]) -> str:
     """CSV with values in full, each on one line and without control characters.
 
     Text that a spreadsheet would run as a formula gets a `'` in front.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([inert(name) for name in head])
     writer.writerows(zip(*map(_harmless, zip(*lines, strict=True)), strict=True))
     return out.getvalue()
 

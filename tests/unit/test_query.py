@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import threading
 
 import pyarrow as pa
@@ -9,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from stores import feature, keep, row
 
-from matrix import longtable
+from matrix import longtable, query
 from matrix.errors import InputError
 from matrix.longtable import long_table
 from matrix.process import Stopped
-from matrix.query import VIEWS, opened
+from matrix.query import BATCH, VIEWS, opened
 from matrix.store import Store
 
 
@@ -156,6 +157,43 @@ def test_a_stopped_query_ends(results):
             database.select("select count(*) from range(10000000000) a, range(10000000000) b")
 
 
+ENDLESS = "select * from range(100000000000)"
+
+
+def test_an_answer_of_any_length_is_read_in_parts(results):
+    keep(results, feature("a"))
+    with opened(long_table(Store(results)), threading.Event()) as database:
+        parts = database.parts(ENDLESS)
+        assert [len(next(parts).lines) for _ in range(3)] == [BATCH] * 3
+        assert [part.lines for part in database.parts("select 1 where false")] == [()]
+
+
+def test_a_stopped_answer_ends_between_two_parts(results):
+    keep(results, feature("a"))
+    stop = threading.Event()
+    with opened(long_table(Store(results)), stop) as database:
+        parts = database.parts(ENDLESS)
+        next(parts)
+        stop.set()
+        with pytest.raises(Stopped):
+            next(parts)
+
+
+def test_rows_that_are_being_put_together_can_be_stopped(results):
+    keep(results, feature("a"))
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Stopped):
+        long_table(Store(results), stop)
+
+
+def test_a_query_of_too_much_memory_is_refused(ask, results, monkeypatch):
+    monkeypatch.setitem(query._SETTINGS, "memory_limit", "20MB")
+    keep(results, feature("a"))
+    with pytest.raises(InputError, match="needs more than 768MB:\n  - ask for fewer rows"):
+        ask("select list(range) from range(10000000)")
+
+
 def newer(path):
     table = pq.read_table(path)
     place = table.schema.get_field_index("schema")
@@ -279,6 +317,36 @@ def test_the_command_prints_a_table_csv_or_json(results, run_cli, matrix_file):
     assert json.loads(run_cli("query", "select 'nan'::float as n", "--json").out) == [{"n": None}]
     wrong = run_cli("query", "select x from rows")
     assert (wrong.code, wrong.out) == (2, "")
+
+
+def test_a_table_has_the_first_lines_of_a_long_answer(results, run_cli, matrix_file):
+    matrix_file("")
+    keep(results, feature("a"))
+    done = run_cli("query", ENDLESS)
+    assert done.code == 0
+    assert len(done.out.splitlines()) == BATCH + 1
+    assert done.err == f"more than {BATCH} lines; `--csv` prints all\n"
+    assert run_cli("query", f"select * from range({BATCH})").err == f"{BATCH} line(s)\n"
+
+
+@pytest.mark.parametrize("count", [0, 1, BATCH, BATCH + 1])
+def test_csv_and_json_are_whole_whatever_their_length(results, run_cli, matrix_file, count):
+    matrix_file("")
+    keep(results, feature("a"))
+    sql = f"select range as n, [range] as l from range({count})"
+    lines = run_cli("query", sql, "--csv").out.splitlines()
+    assert lines == ["n,l", *(f"{n},[{n}]" for n in range(count))]
+    text = run_cli("query", sql, "--json").out
+    assert text == json.dumps([{"n": n, "l": [n]} for n in range(count)], indent=1) + "\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--csv",), ("--json",)])
+def test_ctrl_c_ends_a_query(results, run_cli, matrix_file, options):
+    matrix_file("")
+    keep(results, feature("a"))
+    threading.Timer(1.0, signal.raise_signal, [signal.SIGINT]).start()
+    sql = "select * from range(20000000000000) t(n) where n = -1"
+    assert run_cli("query", sql, *options).code == 130
 
 
 def test_without_results_there_is_nothing_to_ask(run_cli, matrix_file):
