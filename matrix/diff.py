@@ -91,7 +91,8 @@ def since_last(store: Store, entries: Iterable[Entry]) -> Difference | None:
     folder = next((path for path in store.folders if (path / last).is_dir()), None)
     if not last or folder is None:
         return None
-    runs = [read_run(path) for path in bundles_in(folder) if path.name <= last]
+    every = (read_run(path) for path in bundles_in(folder) if path.name <= last)
+    runs = [run for run in every if run.entries]
     newest = [runs.pop()]
     keys = {entry.key for entry in newest[0].entries}
     while runs and runs[-1].id[:8] == last[:8]:
@@ -104,6 +105,9 @@ def since_last(store: Store, entries: Iterable[Entry]) -> Difference | None:
 
 
 def _of_runs(name: str, runs: list[RunInfo]) -> Side:
+    refusals = [line for run in runs for line in run.refusals]
+    if refusals and not any(run.entries for run in runs):
+        raise InputError(f"`{name}` cannot be read:", refusals)
     paths = {run.id: run.path for run in runs}
     entries = list(runs[0].entries) if len(runs) == 1 else newest_of(runs)
     plan = _plan(runs[-1].path)
@@ -120,7 +124,7 @@ def _of_runs(name: str, runs: list[RunInfo]) -> Side:
             (str(item.get("cell")), str(item.get("execution")), str(item.get("suite")))
             for item in _dicts(plan.get("fresh"))
         ),
-        complaints=tuple(complaints),
+        complaints=(*refusals, *complaints),
     )
 
 

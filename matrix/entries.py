@@ -59,12 +59,19 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunInfo:
-    """One run of the store."""
+    """One run of the store; `refusal` says why it, or a part of it, is not among the entries."""
 
     path: Path
     id: str
     finished: bool
     entries: tuple[Entry, ...]
+    refusal: str = ""
+
+    @property
+    def refusals(self) -> list[str]:
+        """A line on what is left out of it, if anything is."""
+        part = " in part" if self.entries else ""
+        return [f"{self.path} is left out{part}: {self.refusal}"] if self.refusal else []
 
 
 _FIELDS = tuple(field.name for field in fields(Entry))
@@ -88,6 +95,14 @@ def _is_folder(name: str) -> bool:
 @functools.lru_cache(maxsize=256)  # and of the same kinds
 def _are_kinds(names: tuple[str, ...], kinds: tuple[type, ...]) -> bool:
     return all(issubclass(kind, _KINDS[name]) for name, kind in zip(names, kinds, strict=True))
+
+
+def newer_schema(data: object, name: str) -> str:
+    """Say that a file of a bundle is of a newer version of this package; "" where it is not."""
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if not isinstance(schema, int) or schema <= SCHEMA:
+        return ""
+    return f"{name} is of schema {schema}, this version reads {SCHEMA}: update torch-matrix"
 
 
 def read_entry(data: object) -> Entry | None:

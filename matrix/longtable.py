@@ -15,10 +15,11 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from matrix import entries
 from matrix.months import by_month
 from matrix.process import Stopped
 from matrix.rows import SCHEMA, Row, arrow_schema
-from matrix.store import ROWS_FILE, RUN_FILE, Store, write_json
+from matrix.store import ROWS_FILE, RUN_FILE, Store, newer_run, write_json
 
 FOLDER = "rows"
 MAX_ROWS = 2_000_000  # of one suite
@@ -83,7 +84,11 @@ def _fingerprint(run: Path) -> str:
         marks = [(run / RUN_FILE).stat()]
     except FileNotFoundError:
         marks = [path.stat() for path in _parts(run)]
-    told = [SCHEMA, [f.name for f in fields(Row)], *((m.st_size, m.st_mtime_ns) for m in marks)]
+    told = [
+        max(SCHEMA, entries.SCHEMA),
+        [f.name for f in fields(Row)],
+        *((m.st_size, m.st_mtime_ns) for m in marks),
+    ]
     return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
 
 
@@ -93,7 +98,11 @@ def _put_together(run: Path, path: Path, told: Path) -> None:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     complaints: list[str] = []
-    tables = [arrow_schema().empty_table(), *_tables(run, complaints)]
+    tables = [arrow_schema().empty_table()]
+    if refusal := newer_run(run):
+        complaints.append(f"{run} is left out: {refusal}")
+    else:
+        tables += _tables(run, complaints)
     if complaints:
         write_json(told, complaints)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(3)}.tmp")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from matrix.engines.archives import name_refusal
-from matrix.entries import SCHEMA, read_entry
+from matrix.entries import SCHEMA, newer_schema, read_entry
 from matrix.incoming import CAPS, SourceRefused, folder_of, shown
 from matrix.longtable import read_table
 from matrix.store import ENTRY_FILE, PLAN_FILE, ROWS_FILE, RUN_FILE, RUN_ID, load_json
@@ -205,7 +205,6 @@ def _file_problems(path: Path, run: str, known: set[str]) -> Iterator[str]:
 def _schema_problem(data: Any, name: str) -> str:  # noqa: ANN401  JSON
     if not isinstance(data, dict):
         return f"{name} is damaged"
-    schema = data.get("schema")
-    if isinstance(schema, int) and schema > SCHEMA:
-        return f"{name} is of schema {schema}, this version reads {SCHEMA}: update torch-matrix"
-    return "" if schema == SCHEMA else f"{name} is damaged"
+    if reason := newer_schema(data, name):
+        return reason
+    return "" if data.get("schema") == SCHEMA else f"{name} is damaged"

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from matrix.entries import SCHEMA, Entry, RunInfo, read_entry
+from matrix.entries import SCHEMA, Entry, RunInfo, newer_schema, read_entry
 from matrix.errors import InfrastructureError, InputError
 from matrix.newest import newest_of, shown_of
 from matrix.rows import ROW_FIELDS, Row, read_columns, read_rows, write_rows
@@ -71,7 +71,7 @@ class Bundle:
 
     def finish(self, data: Mapping[str, object]) -> None:
         """Write run.json, the mark of a run that came to its end."""
-        entries = [asdict(entry) for entry in _scan(self.path)]
+        entries = [asdict(entry) for item in _scan(self.path) if (entry := read_entry(item))]
         write_json(self.path / RUN_FILE, {"schema": SCHEMA, **data, "executions": entries})
 
 
@@ -99,21 +99,32 @@ def load_json(path: Path) -> Any:  # noqa: ANN401  JSON
         return None
 
 
-def _scan(run: Path) -> Iterator[Entry]:
+def _scan(run: Path) -> Iterator[Any]:
     for path in sorted(run.glob(f"cells/*/*/*/{ENTRY_FILE}")):
-        if not path.parent.name.startswith(".") and (entry := read_entry(load_json(path))):
-            yield entry
+        if not path.parent.name.startswith("."):
+            yield load_json(path)
 
 
 def read_run(path: Path) -> RunInfo:
-    """Read the folder of one run."""
+    """Read the folder of one run; of one of a newer schema nothing is taken."""
     data = load_json(path / RUN_FILE)
-    listed = data.get("executions") if isinstance(data, dict) else None
-    if isinstance(listed, list):
-        entries = tuple(e for e in map(read_entry, listed) if e)
-    else:
-        entries = tuple(_scan(path))
-    return RunInfo(path=path, id=path.name, finished=data is not None, entries=entries)
+    refusal = newer_schema(data, RUN_FILE) if data else newer_run(path)
+    entries: tuple[Entry, ...] = ()
+    if not refusal:
+        listed = data.get("executions") if isinstance(data, dict) else None
+        found = listed if isinstance(listed, list) else list(_scan(path))
+        entries = tuple(e for e in map(read_entry, found) if e)
+        if len(entries) < len(found):
+            refusal = next(filter(None, (newer_schema(item, ENTRY_FILE) for item in found)), "")
+    return RunInfo(
+        path=path, id=path.name, finished=data is not None, entries=entries, refusal=refusal
+    )
+
+
+def newer_run(path: Path) -> str:
+    """Say that a run is of a newer version of this package; "" where it is not."""
+    name = RUN_FILE if (path / RUN_FILE).exists() else PLAN_FILE
+    return newer_schema(load_json(path / name), name)
 
 
 class Store:
@@ -148,6 +159,10 @@ class Store:
     def runs(self) -> list[RunInfo]:
         """All runs, oldest first; a finished run is read from its run.json alone."""
         return [self._read(path) for path in self.paths()]
+
+    def refusals(self) -> list[str]:
+        """Which runs are left out, in whole or in part, and why."""
+        return [line for run in self.runs() for line in run.refusals]
 
     def paths(self) -> list[Path]:
         """The folders of all runs, oldest first; nothing in them is read."""

@@ -3,8 +3,9 @@
 import argparse
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix import errors
@@ -33,10 +34,18 @@ def database(workspace: "Evidence") -> Iterator[Database]:
     for complaint in table.complaints:
         print(f"matrix: {complaint}", file=sys.stderr)
     if not table.files:
-        message = f"no results in `{workspace.results}` yet; `python -m matrix run` makes some"
-        raise errors.NothingToRun(message)
+        raise nothing_in(workspace.results)
     with opened(table, workspace.stop) as found:
+        if table.complaints and not found.select("SELECT 1 FROM rows LIMIT 1").lines:
+            raise nothing_in(workspace.results, table.complaints)
         yield found
+
+
+def nothing_in(results: Path, complaints: Sequence[str] = ()) -> errors.NothingToRun:
+    """The error where no result was read: there is none, or the complaints say why."""
+    if complaints:
+        return errors.NothingToRun(f"none of the results in `{results}` could be read")
+    return errors.NothingToRun(f"no results in `{results}` yet; `python -m matrix run` makes some")
 
 
 def query_command(arguments: argparse.Namespace, workspace: "Evidence") -> int:

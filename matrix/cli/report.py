@@ -15,6 +15,7 @@ from matrix.cells import any_of, parse_companion, parse_id
 from matrix.cli.common import check
 from matrix.cli.page import write_page, write_picture
 from matrix.cli.printing import print_json
+from matrix.cli.query import nothing_in
 from matrix.selection import Fields
 from matrix.workspace import Workspace
 
@@ -32,11 +33,15 @@ def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     published = False
     if arguments.run:
         run = store.run(arguments.run)
-        entries, scope = list(run.entries), [f"run `{run.id}`"]
+        entries, scope, refusals = list(run.entries), [f"run `{run.id}`"], run.refusals
     else:
-        entries, scope = store.shown(), []
+        entries, scope, refusals = store.shown(), [], store.refusals()
         published = not entries
         entries = entries or store.shown(published=True)
+    for refusal in refusals:
+        print(f"matrix: {refusal}", file=sys.stderr)
+    if not entries:
+        raise nothing_in(workspace.results, refusals)
     if arguments.select:
         from matrix.reports.markdown import code
 
@@ -44,8 +49,7 @@ def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     chosen = any_of(arguments.select)
     entries = [entry for entry in entries if chosen(fields_of(entry.cell, entry.execution))]
     if not entries:
-        message = f"no results in `{workspace.results}` yet; `python -m matrix run` makes some"
-        raise errors.NothingToRun(message)
+        raise nothing_in(workspace.results)
     if arguments.json:
         print_json([asdict(row) for row in store.rows(entries)])
     files = arguments.html or arguments.picture

@@ -252,3 +252,25 @@ def test_a_cell_that_broke_hides_what_ran_before(store):
     keep(store.create({}), recipe=PARTS.format("a"), counts={"pass": 9})
     keep(store.create({}), recipe=PARTS.format("b"), counts={}, verdict="build-failed")
     assert [entry.verdict for entry in store.shown()] == ["build-failed"]
+
+
+@pytest.mark.parametrize(
+    ("file", "suites", "why"),
+    [
+        pytest.param("run.json", 0, "is left out: run.json", id="run"),
+        pytest.param("plan.json", 0, "is left out: plan.json", id="unfinished"),
+        pytest.param("cells/c/venv-cpu/feature/execution.json", 1,
+                     "is left out in part: execution.json", id="suite"),
+    ],
+)  # fmt: skip
+def test_what_is_of_a_newer_schema_is_left_out_and_told(store, file, suites, why):
+    bundle = store.create({})
+    keep(bundle)
+    keep(bundle, suite="throughput")
+    if file == "run.json":
+        bundle.finish({})
+    path = bundle.path / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 99}))
+    assert len(store.newest()) == suites
+    tail = "is of schema 99, this version reads 1: update torch-matrix"
+    assert store.refusals() == [f"{bundle.path} {why} {tail}"]
