@@ -27,6 +27,8 @@ PLAN_FILE = "plan.json"
 ENTRY_FILE = "execution.json"
 ROWS_FILE = "rows.parquet"
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
+Damaged = Callable[[Entry, Path], None]
+"""Is told of an entry, and of the file of its rows that cannot be read."""
 _Read = TypeVar("_Read", list[Row], dict[str, list[Any]])
 
 
@@ -236,13 +238,13 @@ class Store:
         return found
 
     def rows(
-        self, entries: Iterable[Entry], damaged: Callable[[Path], None] = lambda _path: None
+        self, entries: Iterable[Entry], damaged: Damaged = lambda _entry, _path: None
     ) -> list[Row]:
         """The rows of these entries; a damaged file is skipped, and `damaged` is told."""
         return [row for part in self._read_all(entries, read_rows, damaged) for row in part]
 
     def columns(
-        self, entries: Iterable[Entry], damaged: Callable[[Path], None] = lambda _path: None
+        self, entries: Iterable[Entry], damaged: Damaged = lambda _entry, _path: None
     ) -> dict[str, list[Any]]:
         """The same by field of `Row`: for tables, to which a hundred thousand objects are slow."""
         found: dict[str, list[Any]] = {name: [] for name in ROW_FIELDS}
@@ -255,7 +257,7 @@ class Store:
         self,
         entries: Iterable[Entry],
         read: Callable[[Path], _Read],
-        damaged: Callable[[Path], None],
+        damaged: Damaged,
     ) -> Iterator[_Read]:
         for entry in entries:
             for folder in self.folders:
@@ -264,8 +266,10 @@ class Store:
                     try:
                         yield read(path)
                     except (OSError, ValueError, TypeError):  # Arrow's errors are ValueErrors
-                        damaged(path)
+                        damaged(entry, path)
                     break
+            else:
+                damaged(entry, path)
 
     def publish(self, run: RunInfo) -> Path:
         """Copy a local run to the tracked ones; raises `InputError` for an unfinished run."""

@@ -16,11 +16,13 @@ from matrix.cli.common import check
 from matrix.cli.page import write_page, write_picture
 from matrix.cli.printing import print_json
 from matrix.cli.query import nothing_in
+from matrix.damaged import damaged_row
+from matrix.entries import Entry
 from matrix.selection import Fields
 from matrix.workspace import Workspace
 
 if TYPE_CHECKING:
-    from matrix.entries import Entry
+    from matrix.store import Damaged, Store
     from matrix.tables import Tables
 
 
@@ -51,7 +53,9 @@ def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     if not entries:
         raise nothing_in(workspace.results)
     if arguments.json:
-        print_json([asdict(row) for row in store.rows(entries)])
+        lost: list[Entry] = []
+        rows = store.rows(entries, _complain(lost))
+        print_json([asdict(row) for row in [*rows, *map(damaged_row, lost)]])
     files = arguments.html or arguments.picture
     printed = not (arguments.json or files)
     if not (arguments.out or files or printed):
@@ -70,9 +74,7 @@ def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     return errors.OK
 
 
-def _changed(
-    arguments: argparse.Namespace, workspace: Workspace, entries: Sequence["Entry"]
-) -> str:
+def _changed(arguments: argparse.Namespace, workspace: Workspace, entries: Sequence[Entry]) -> str:
     """What the newest run changed, where Markdown was asked for."""
     from matrix.diff import since_last
     from matrix.reports import diffpage
@@ -113,16 +115,32 @@ def _publish(arguments: argparse.Namespace, workspace: Workspace) -> int:
     return errors.OK
 
 
-def _complain(path: Path) -> None:
-    print(
-        f"matrix: `{path}` cannot be read, its results are left out; "
-        "`python -m matrix run --rerun all` measures them again",
-        file=sys.stderr,
-    )
+def _complain(lost: list[Entry]) -> "Damaged":
+    """Complain about each file of rows that cannot be read, and keep its entry."""
+
+    def damaged(entry: Entry, path: Path) -> None:
+        lost.append(entry)
+        print(
+            f"matrix: `{path}` cannot be read, its results are left out; "
+            "`python -m matrix run --rerun all` measures them again",
+            file=sys.stderr,
+        )
+
+    return damaged
+
+
+def _columns(store: "Store", entries: Sequence[Entry]) -> Mapping[str, Sequence[object]]:
+    """The rows of these results for tables, and one in place of each file that is damaged."""
+    lost: list[Entry] = []
+    found = store.columns(entries, _complain(lost))
+    for row in map(damaged_row, lost):
+        for name, values in found.items():
+            values.append(getattr(row, name))
+    return found
 
 
 def print_tables(
-    arguments: argparse.Namespace, workspace: Workspace, entries: Sequence["Entry"]
+    arguments: argparse.Namespace, workspace: Workspace, entries: Sequence[Entry]
 ) -> None:
     """Print the tables of a run; its folder of tables has those of everything local."""
     shown = tables_of(arguments, workspace, entries)
@@ -136,7 +154,7 @@ def print_tables(
 def tables_of(
     arguments: argparse.Namespace,
     workspace: Workspace,
-    entries: Sequence["Entry"],
+    entries: Sequence[Entry],
     outdated: Mapping[tuple[str, str], str] | None = None,
     *,
     published: bool = False,
@@ -148,7 +166,7 @@ def tables_of(
 
     profile, store = workspace.profile(arguments.profile), workspace.store
     return tables.build(
-        store.columns(entries, _complain),
+        _columns(store, entries),
         excluded=workspace.expansion.excluded,
         baseline=workspace.baseline(profile, (entry.cell for entry in entries)),
         stale=stale(workspace, entries) if outdated is None else outdated,

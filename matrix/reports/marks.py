@@ -48,6 +48,7 @@ MARKS: dict[str, Mark] = {
     "no metric": _mark("?", "no metric", "magenta", "none"),
     "build-failed": _mark("⊗", "build-failed", "red"),
     "uninstallable": _mark("⊗", "uninstallable", "red"),
+    "damaged": _mark("!", "damaged", "yellow"),
     "infra": _mark("!", "infra", "yellow"),
     "stale": _mark("≈", "stale", "magenta"),
     "no-runner": _mark("∅", "no-runner", "magenta"),

@@ -205,14 +205,15 @@ def test_published_runs_of_other_machines_make_nothing_fresh_here(store):
     assert [run.id for run in store.runs()] == [bundle.id]
 
 
-def test_a_damaged_file_of_rows_is_told(store):
+@pytest.mark.parametrize("damage", [lambda p: p.write_text("x"), lambda p: p.unlink()])
+def test_a_damaged_file_of_rows_is_told(store, damage):
     bundle = store.create({})
     entry = keep(bundle)
     path = bundle.path / "cells" / "/".join(entry.key) / "rows.parquet"
-    path.write_text("x")
+    damage(path)
     told = []
-    assert store.rows([entry], told.append) == []
-    assert told == [path]
+    assert store.rows([entry], lambda *lost: told.append(lost)) == []
+    assert [lost[0] for lost in told] == [entry]
 
 
 def test_earlier_runs_of_a_recipe_are_found_where_outcomes_differ(store):
