@@ -40,6 +40,10 @@ def compile_selection(text: str) -> Predicate:
     if len(text) > MAX_LENGTH:
         message = f"a selection of {len(text)} characters; at most {MAX_LENGTH} are read"
         raise SelectionError(message)
+    if quotes := set(text) & set("'\"`"):
+        plain = "".join(letter for letter in text if letter not in quotes)
+        message = f"`{text}` has quotes, which no id or value has; write `{plain}`"
+        raise SelectionError(message)
     if re.search(r"[<>=~]|\s", text.strip()):
         return _Parser(text).parse()
     pattern = text.strip()

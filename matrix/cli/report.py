@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,10 +49,7 @@ def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
         from matrix.reports.markdown import code
 
         scope.append(f"cells selected by {', '.join(map(code, arguments.select))}")
-    chosen = any_of(arguments.select)
-    entries = [entry for entry in entries if chosen(fields_of(entry.cell, entry.execution))]
-    if not entries:
-        raise nothing_in(workspace.results)
+    entries = _selected(arguments.select, entries)
     if arguments.json:
         lost: list[Entry] = []
         rows = store.rows(entries, _complain(lost))
@@ -72,6 +70,20 @@ def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     if arguments.picture:
         write_picture(arguments, workspace, made, entries)
     return errors.OK
+
+
+def _selected(selections: Sequence[str], entries: Sequence[Entry]) -> list[Entry]:
+    """Results of the selected cells; raises `NothingToRun`, with what is near, without any."""
+    chosen = any_of(selections)
+    found = [entry for entry in entries if chosen(fields_of(entry.cell, entry.execution))]
+    if found:
+        return found
+    count = len({entry.key[:2] for entry in entries})
+    ids = sorted({entry.cell for entry in entries})
+    near = get_close_matches(" ".join(selections), ids, cutoff=0)
+    wanted, there = (", ".join(f"`{text}`" for text in some) for some in (selections, near))
+    message = f"{wanted} matches none of the {count} execution(s) here; the nearest: {there}"
+    raise errors.NothingToRun(message)
 
 
 def _changed(arguments: argparse.Namespace, workspace: Workspace, entries: Sequence[Entry]) -> str:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from importlib import metadata
 
 import pytest
+from stores import feature, keep
 
 from matrix import cli, errors, execution, plan, rows, store
 from matrix.backends.replay import ReplayBackend
@@ -419,6 +420,24 @@ def test_every_command_prints_json(replay, outcome, run_cli, tmp_path):
     assert (row["test"], row["verdict"]) == ("t", "fail")
     published = json.loads(run_cli("report", "--json", "--publish", "latest").out)
     assert published["published"] == str(tmp_path / "results" / "runs" / run["run"])
+
+
+@pytest.mark.parametrize(
+    ("selections", "text"),
+    [
+        pytest.param(["torch2.60.0-*"], "`torch2.60.0-*` matches", id="glob"),
+        pytest.param(["torch==3", "python==3.9"], "`torch==3`, `python==3.9` matches", id="two"),
+    ],
+)
+def test_a_selection_of_no_result_names_what_there_is(
+    run_cli, matrix_file, tmp_path, selections, text
+):
+    matrix_file('[[torch]]\nversion = "2.6.0"\nvariants = ["cpu"]')
+    keep(tmp_path / "results", feature("a"), feature("a", torch="2.7.0"))
+    done = run_cli("report", *(word for one in selections for word in ("--select", one)))
+    assert (done.code, done.out) == (3, "")
+    assert done.err.startswith(f"matrix: {text} none of the 2 execution(s) here; the nearest: ")
+    assert all(f"`torch{torch}-cpu-py3.11`" in done.err for torch in ("2.6.0", "2.7.0"))
 
 
 def test_a_report_is_markdown_and_csv_too(replay, outcome, run_cli, tmp_path):

@@ -70,6 +70,10 @@ def test_a_selection_matches_what_it_says(text, matches):
         pytest.param("(torch>=2", "missing `)` at column 10 of `(torch>=2`", id="open-parenthesis"),
         pytest.param("torch>=2)", "unexpected `)` at column 9 of `torch>=2)`",
                      id="closed-parenthesis"),
+        pytest.param("torch=='2.6'", "`torch=='2.6'` has quotes, which no id or value has; "
+                     "write `torch==2.6`", id="quoted-value"),
+        pytest.param('"torch2.6*"', '`"torch2.6*"` has quotes, which no id or value has; '
+                     "write `torch2.6*`", id="quoted-glob"),
         pytest.param("torch2.6.0 torch2.7.0",
                      "unknown field `torch2.6.0` (did you mean `torch`?) at column 1 of "
                      "`torch2.6.0 torch2.7.0`", id="two-ids"),
