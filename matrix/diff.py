@@ -8,7 +8,7 @@ from typing import Any
 
 from matrix import judge
 from matrix.entries import Entry, RunInfo
-from matrix.errors import InputError
+from matrix.errors import InputError, NothingToRun
 from matrix.judge import Finding
 from matrix.longtable import read_table
 from matrix.newest import newest_of
@@ -80,6 +80,25 @@ def side(name: str, store: Store) -> Side:
     if not folders:
         raise InputError(f"no run in `{name}`", ["name a bundle, or a folder of bundles"])
     return _of_runs(name, [read_run(folder) for folder in folders])
+
+
+def newest_pair(store: Store) -> tuple[str, str, int]:
+    """The newest earlier run that ran some of what the newest one did, and the newest one.
+
+    With the number of runs between them that ran nothing of it. Raises `NothingToRun` where no
+    earlier run did, and `InputError` where there is no run.
+    """
+    now = store.run("latest")
+    keys = {entry.key for entry in now.entries}
+    earlier = [path for path in store.paths() if path.name < now.id]
+    for passed, path in enumerate(reversed(earlier)):
+        if not keys.isdisjoint(entry.key for entry in read_run(path).entries):
+            return path.name, now.id, passed
+    message = (
+        f"none of the {len(earlier)} earlier run(s) shares an execution with `{now.id}`; name the "
+        "runs to compare, or make another one with `python -m matrix run --rerun all`"
+    )
+    raise NothingToRun(message)
 
 
 def since_last(store: Store, entries: Iterable[Entry]) -> Difference | None:

@@ -20,7 +20,7 @@ def diff_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     from matrix.reports import diffpage
 
     sides, problems = [], []
-    for name in (arguments.before, arguments.now):
+    for name in _names(arguments, workspace):
         try:
             sides.append(side(name, workspace.store))
         except errors.InputError as error:
@@ -37,6 +37,19 @@ def diff_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
         write = diffpage.markdown if arguments.format == "markdown" else diffpage.render
         print(write(found), end="")
     return _exit_code(arguments.fail_on, found)
+
+
+def _names(arguments: argparse.Namespace, workspace: Workspace) -> tuple[str, str]:
+    """The runs to compare: those that were named, or the newest two that can be."""
+    from matrix.diff import newest_pair
+
+    if arguments.before:
+        return arguments.before, arguments.now
+    before, now, passed = newest_pair(workspace.store)
+    if passed:
+        message = f"passed over {passed} newer run(s) that share no execution with `{now}`"
+        print(f"matrix: {message}", file=sys.stderr)
+    return before, now
 
 
 def _exit_code(fail_on: str, found: "Difference") -> int:

@@ -19,7 +19,8 @@ def add_readers(add: Add) -> None:
     sub.add_argument("name", metavar="FEATURE", help="a feature, or a workload")
     sub = add("diff", diff_command, [], "say what changed from one run to another")
     what = "a run id, `latest`, `latest~1`, the path of a bundle or of a folder of bundles"
-    sub.add_argument("before", nargs="?", default="latest~1", metavar="RUN", help=what)
+    first = f"{what} (default: the newest that ran some of what `latest` did)"
+    sub.add_argument("before", nargs="?", metavar="RUN", help=first)
     sub.add_argument("now", nargs="?", default="latest", metavar="RUN", help="the same")
     sub.add_argument("--format", choices=("terminal", "markdown"), default="terminal",
                      help="markdown: for an issue or a step summary")  # fmt: skip

@@ -14,7 +14,7 @@ ORDER = ("new", "flaky", "first-seen", "known", "missing", "now skipped", "gone"
 MEANING: Mapping[str, str] = {
     "new": "wrong now, and was not",
     "flaky": "another outcome of the same recipe",
-    "first-seen": "wrong, without a baseline",
+    "first-seen": "wrong, without a counterpart in the first run",
     "known": "wrong before and now",
     "missing": "passed, and is there no more",
     "now skipped": "passed, and does not run or is refused now",

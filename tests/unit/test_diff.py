@@ -142,6 +142,40 @@ def test_an_entry_that_leads_elsewhere_is_no_entry(results):
     assert side(run, Store(results)).rows == ()
 
 
+def test_without_names_runs_are_compared_that_have_something_in_common(
+    results, run_cli, matrix_file
+):
+    matrix_file("")
+    first = keep(results, feature("a"))
+    keep(results, feature("a", torch="2.7.0"), night=2)
+    last = keep(results, feature("a", "fail", recipe="2"), night=3)
+    done = run_cli("diff")
+    assert done.out.startswith(f"{first} → {last}: 1 new, 0 unchanged\n")
+    told = f"passed over 1 newer run(s) that share no execution with `{last}`"
+    assert done.err == f"matrix: {told}\n"
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_runs_with_nothing_in_common_are_not_compared(results, run_cli, matrix_file, others):
+    matrix_file("")
+    for night in range(others):
+        keep(results, feature("a", torch="2.7.0"), night=night + 1)
+    last = keep(results, feature("a"), night=3)
+    done = run_cli("diff")
+    assert (done.code, done.out) == (3, "")
+    told = f"none of the {others} earlier run(s) shares an execution with `{last}`; name the runs"
+    assert told in done.err
+
+
+def test_a_test_that_only_the_second_run_has_is_not_said_to_be_unknown(
+    results, run_cli, matrix_file
+):
+    matrix_file("")
+    keep(results, feature("a"))
+    keep(results, feature("a", recipe="2"), feature("b", "fail"), night=2)
+    assert "first-seen: wrong, without a counterpart in the first run\n" in run_cli("diff").out
+
+
 @pytest.mark.parametrize(
     ("options", "verdict", "code"),
     [
