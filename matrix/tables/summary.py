@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from matrix.rows import Verdict
+from matrix.schema import BUILTIN_SUITES
 from matrix.tables.cells import Excluded, cell_table
 from matrix.tables.columns import Frame
 from matrix.tables.features import by_companions, feature_table
@@ -19,7 +21,7 @@ class Summary:
 
     `features` are those of executions as the tables show them (what only a companion brings to life
     counts where the companion is), `tests` those of the user's suites, `workloads` those that
-    gave no number, `cells` those without results.
+    gave no number, `cells` those without results. `wrong` says which of them gave wrong numbers.
     """
 
     sentence: str
@@ -27,21 +29,14 @@ class Summary:
     tests: dict[str, int]
     workloads: dict[str, int]
     cells: dict[str, int]
+    wrong: str
 
     @property
     def alarm(self) -> str:
         """A sentence where numbers were wrong, which is worse than any failure; else nothing."""
-        kinds = (
-            (self.features, "a feature", "features"),
-            (self.tests, "a test of yours", "tests of yours"),
-            (self.workloads, "a workload", "workloads"),
-        )
-        found = [(counts.get("wrong", 0), one, many) for counts, one, many in kinds]
-        told = [one if n == 1 else f"{n} {many}" for n, one, many in found if n]
-        return (
-            f"WRONG NUMBERS from {', '.join(told)}: computed without an error, and not right."
-            * bool(told)
-        )
+        if not self.wrong:
+            return ""
+        return f"WRONG NUMBERS from {self.wrong}: computed without an error, and not right."
 
     @property
     def loudest(self) -> str:
@@ -84,7 +79,29 @@ def summarize(
         tests=tested,
         workloads=failed,
         cells=cells,
+        wrong=_wrong(frame.outcomes),
     )
+
+
+def _wrong(outcomes: pd.DataFrame) -> str:
+    """Name how many features, tests and workloads were wrong, and in how many executions."""
+    rows = outcomes[outcomes["verdict"] == Verdict.WRONG]
+    own = ~rows["suite"].isin(BUILTIN_SUITES)
+    kinds = (
+        (rows[rows["suite"] == "feature"], "feature", "a feature", "features"),
+        (rows[own], "test", "a test of yours", "tests of yours"),
+        (rows[rows["suite"] == "throughput"], "workload", "a workload", "workloads"),
+    )
+    told = []
+    for found, subject, one, many in kinds:
+        number = len(found.drop_duplicates(["suite", subject]))
+        where = found["label"].nunique()
+        if number:
+            told.append(
+                (one if number == 1 else f"{number} {many}")
+                + (f" in {where} executions" if where > 1 else "")
+            )
+    return ", ".join(told)
 
 
 def _throughput(frame: Frame) -> tuple[int, dict[str, int]]:

@@ -533,6 +533,33 @@ def test_the_summary_counts_the_users_own_tests():
     assert tables.summarize(tables.frame([outcome(), crash])).loudest == "crash"
 
 
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        pytest.param([("a", "2.9.0", "t")], "a feature", id="one"),
+        pytest.param([("a", "2.9.0", "t"), ("a", "2.9.0", "u")], "a feature", id="two-tests"),
+        pytest.param(
+            [("a", "2.9.0", "t"), ("a", "2.11.0", "t")],
+            "a feature in 2 executions",
+            id="two-columns",
+        ),
+        pytest.param(
+            [("a", "2.9.0", "t"), ("b", "2.10.0", "u"), ("b", "2.11.0", "u")],
+            "2 features in 3 executions",
+            id="not-three-features",
+        ),
+    ],
+)
+def test_the_alarm_counts_features_and_executions(places, said):
+    """One feature that is wrong in two columns is one feature."""
+    rows = [
+        outcome(cell(torch), "wrong", f"test_a.py::{test}", feature=feature)
+        for feature, torch, test in places
+    ]
+    alarm = tables.summarize(tables.frame(rows)).alarm
+    assert alarm == f"WRONG NUMBERS from {said}: computed without an error, and not right."
+
+
 def test_the_summary_says_what_kept_numbers_away():
     """A throughput suite that gave no number has results all the same."""
     oom = outcome(verdict="oom", suite="throughput", feature="", workload="w")
