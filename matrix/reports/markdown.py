@@ -172,7 +172,7 @@ def _workload(key: Sequence[str], cells: list[dict[str, Any]], *, ratios: bool) 
     by, shown = scale([c["median"] for c in cells if is_number(c)], unit)
     rates = [c for c in cells if c["rate"]]
     times, rate_unit = scale([c["rate"] for c in rates], rates[0]["rate_unit"] if rates else "")
-    line = [" ".join(filter(None, [code(name, 60), code(params, 80)]))]
+    line = [" ".join(filter(None, [code(name, 60), code(params)]))]
     line.append(prose(f"{metric}, {shown}") if metric else "")
     for cell in cells:
         if cell["status"] != "value":

@@ -163,7 +163,7 @@ def why_lines(
             kind = "~ unstable" if unstable else "n/c" if cell["ratio"] == "n/c" else ""
             if kind and cell["why"]:
                 found = groups.setdefault((kind, clean(cell["why"])), {})
-                found.setdefault(clean(" ".join(filter(None, key[:2])), 60), []).append(label)
+                found.setdefault(clean(" ".join(filter(None, key[:2]))), []).append(label)
     sentences = []
     for (kind, why), rows in groups.items():
         seen = {label for some in rows.values() for label in some}

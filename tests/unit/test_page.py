@@ -427,6 +427,17 @@ def test_ratios_are_a_heat_map_where_there_is_a_baseline():
     assert [point["told"] for point in chart["points"]] == ["1.00", "2.00"]
 
 
+def test_ratios_of_workloads_with_long_parameters_have_a_row_each():
+    rows = [
+        metric(torch, params=json.dumps({"a": "x" * 60, "kernel": kernel, "z": "x" * 60}))
+        for torch in ("2.9.0", "2.10.0")
+        for kernel in ("cudnn", "flash")
+    ]
+    [chart] = points_of(*rows, kind="ratios", baseline=row().cell)
+    assert len({point["row"] for point in chart["points"]}) == 2
+    assert all("kernel=" in work["params"] for work in data_of(made(*rows))["workloads"])
+
+
 def test_a_picture_of_the_table_has_what_ran_and_where_it_differs():
     rows = [row(), row("2.10.0"), row(feature="f", test="a::f"),
             row("2.10.0", feature="f", test="a::f", verdict="fail")]  # fmt: skip

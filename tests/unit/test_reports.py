@@ -620,3 +620,24 @@ def test_cells_that_are_missing_for_one_reason_are_one_entry():
     text = on_terminal(excluded=[*cells, Gone()])
     assert "⊘ excluded torch2.4.1-cpu-py3.11, torch2.6.0-cpu-py3.11\n      no torch==…+cpu" in text
     assert "⊘ excluded torch2.6.0-cu130-py3.12\n      no such wheel" in text
+
+
+def kernels(torch):
+    """Two workloads that differ in one of many parameters, in the middle."""
+    return [
+        metric(torch, params=json.dumps({
+            "batch": 1, "dtype": "bfloat16", "heads": 32, "kernel": f"a-long-name-of-{kernel}",
+            "length": 8192, "query": "packed", "width": 128,
+        }), test=f"test_w.py::{kernel}", reason="noise")
+        for kernel in ("cudnn", "flash")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_parameters_that_tell_lines_apart_are_not_cut_away(width):
+    """Lines of one workload have different names, in the table and in the reasons below."""
+    rows = [*kernels("2.9.0"), *kernels("2.11.0")]
+    for report in (on_terminal(*rows, width=width), in_markdown(*rows)):
+        for kernel in ("cudnn", "flash"):
+            assert len(re.findall(rf"kernel=a-long-name-of-\s*{kernel}", report)) > 1
+        assert "…" not in report

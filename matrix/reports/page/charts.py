@@ -35,7 +35,7 @@ def versions(tables: "Tables") -> list[dict[str, Any]]:
             own = {label: c for label, c in cells.items() if where[label]["device"] == device}
             points = _scaled(_points(where, own, unit))
             if len({point["torch"] for point in points}) > 1:
-                title = " ".join(filter(None, [clean(name, 60), clean(params, 120)]))
+                title = " ".join(filter(None, [clean(name, 60), clean(params)]))
                 said = f"{_axis(metric, points)}, on {device}"
                 chart = {"title": title, "subtitle": said, "points": points}
                 charts.append({"kind": "versions", **chart})
@@ -64,7 +64,7 @@ def curves(tables: "Tables") -> list[dict[str, Any]]:
         kept = [point for point in points if len(seen[point["column"]]) > 1]
         if kept:
             kept = _scaled(kept)
-            title = " ".join(filter(None, [clean(name, 60), clean(rest, 120)]))
+            title = " ".join(filter(None, [clean(name, 60), clean(rest)]))
             head = {"title": f"{title} by {clean(key, 40)}"}
             said = f"{_axis(metric, kept)}, on {device}"
             charts.append({"kind": "curves", **head, "subtitle": said, "points": kept})
@@ -95,7 +95,7 @@ def over_time(tables: "Tables", series: Iterable[Series]) -> list[dict[str, Any]
     charts = []
     for (name, params, metric, better, device, _), points in groups.items():
         made = _scaled(points)
-        title = " ".join(filter(None, [clean(name, 60), clean(params, 120)]))
+        title = " ".join(filter(None, [clean(name, 60), clean(params)]))
         told = f"{_axis(metric, made)}, {clean(better, 10)} is better, on {device}{every}"
         head = {"title": f"{title} over time", "subtitle": told}
         charts.append({"kind": "time", **head, "points": made})
@@ -109,9 +109,7 @@ def ratios(tables: "Tables") -> list[dict[str, Any]]:
     for (name, params, metric, _), cells in workloads(tables.workloads):
         for label, cell in cells.items():
             if isinstance(cell["ratio"], float):
-                row = " ".join(
-                    filter(None, [clean(name, 60), clean(params, 80), clean(metric, 40)])
-                )
+                row = " ".join(filter(None, [clean(name, 60), clean(params), clean(metric, 40)]))
                 close = cell["why"] == "within the spread"
                 told = f"{'~' if close else ''}{cell['ratio']:.2f}"
                 points.append(where[label] | {"row": row, "ratio": cell["ratio"], "told": told})

@@ -136,7 +136,7 @@ def throughput(tables: "Tables", marks: Marks) -> list[dict[str, Any]]:
         rated = [cell for cell in values if cell["rate"]]
         times, rate_unit = scale([c["rate"] for c in rated], rated[0]["rate_unit"] if rated else "")
         found.append(
-            {"workload": clean(name, 60), "params": clean(params, 120), "metric": clean(metric, 40)}
+            {"workload": clean(name, 60), "params": clean(params), "metric": clean(metric, 40)}
             | {"unit": clean(shown, 16), "rate_unit": clean(rate_unit, 16)}
             | {"cells": [_value(cells.get(label), by, times, marks) for label in order]}
         )

@@ -117,7 +117,7 @@ def _ratios(_chart: Mapping[str, Any]) -> dict[str, Any]:
             "x": {"field": "short", "type": "ordinal", "sort": _ORDER, "title": None,
                   "scale": {"paddingInner": 0.04}, "axis": {"orient": "top", "labelAngle": -40}},
             "y": {"field": "row", "type": "ordinal", "sort": None, "title": None,
-                  "scale": {"paddingInner": 0.1}, "axis": {"labelLimit": 420}},
+                  "scale": {"paddingInner": 0.1}, "axis": {"labelLimit": 840}},
         },
         "layer": [
             {

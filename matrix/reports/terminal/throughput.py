@@ -1,6 +1,7 @@
 """The throughput section: value, spread, rate and ratio of each workload under each other."""
 
 import itertools
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ from matrix.reports.text import clean, number, scale
 if TYPE_CHECKING:
     from matrix.tables import Tables
 
+PARAMETERS = 60
+"""The widest line of parameters; what is longer takes several."""
+
 
 def draw_throughput(console: Console, tables: "Tables", short: Names) -> None:
     """Draw the section with everything that kept values or ratios away below it."""
@@ -40,12 +44,13 @@ def draw_throughput(console: Console, tables: "Tables", short: Names) -> None:
         note = f"ratio to {clean(tables.baseline, 140)}: {DIRECTION}; ~ within the spread"
         console.print(Text(note, style="dim"))
     columns = heads_of(list(rows[0][1]), short)
+    room = min(console.width // 2, PARAMETERS)
     for wide in (True, False):
         lines = [
             line
             for key, cells in rows
             if not is_idle(cells)
-            for line in _workload(key, list(cells.values()), wide=wide, ratios=ratios)
+            for line in _workload(key, list(cells.values()), room, wide=wide, ratios=ratios)
         ]
         grid = Grid(first=["workload", ""], columns=columns, lines=lines[:-1])
         if grid.width <= console.width:
@@ -61,17 +66,19 @@ def draw_throughput(console: Console, tables: "Tables", short: Names) -> None:
 
 
 def _workload(
-    key: Sequence[str], cells: list[dict[str, Any]], *, wide: bool, ratios: bool
+    key: Sequence[str], cells: list[dict[str, Any]], room: int, *, wide: bool, ratios: bool
 ) -> Iterator[tuple[list[Text], list[Text]]]:
     """Yield value, spread (narrow), rate and ratio; the name runs down beside them."""
-    name, params, metric, unit = (clean(part, 60) for part in key)
+    name, metric, unit = (clean(part, 60) for part in (key[0], *key[2:]))
+    # Whole: any parameter may be the one that tells a line from the next.
+    params = textwrap.wrap(clean(key[1]), room, break_on_hyphens=False)
     values = [c["median"] for c in cells if is_number(c)]
     factor, shown = scale(values, unit)
     rated = [c for c in cells if c["rate"]]
     by, rate_shown = scale([c["rate"] for c in rated], rated[0]["rate_unit"] if rated else "")
     firsts = [
         Text(name, style="bold"),
-        Text(f"  {params}" if params else ""),
+        *(Text(f"  {line}") for line in params),
         Text(f"  {metric}" if metric else "", style="dim"),
     ]
     lines = [(shown if values else "", [_value(c, factor, wide=wide) for c in cells])]
