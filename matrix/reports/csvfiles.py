@@ -69,7 +69,7 @@ def _workloads(tables: Tables) -> pd.DataFrame:
         first = {"workload": workload, "params": params, "metric": metric, "unit": unit}
         for label, cell in cells.items():
             kind = "unknown" if cell["status"] == NOT_MEASURED else "measured"
-            base = {"baseline": tables.baseline}
+            base = {"baseline": cell["base"] or tables.baseline}
             line = first | {"column": label} | cell | base | {"kind": kind}
             lines.append(line | where[label])
     head = "workload params metric unit column status median spread rate rate_unit ceiling ratio"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from matrix.tables import Tables
+
 DIRECTION = "more than 1 is better than the baseline, whatever the metric"
 
 
@@ -43,6 +45,21 @@ def percent(cell: Mapping[str, Any]) -> str:
     if cell["status"] != "value" or cell["spread"] is None or not cell["median"]:
         return ""
     return f"{abs(cell['spread'] / cell['median']) * 50:.1f}"
+
+
+def own_baselines(tables: "Tables") -> dict[str, list[str]]:
+    """The baselines that stand in for the named one, each with the columns it is of."""
+    named = [
+        label
+        for label, cell in zip(tables.executions.index, tables.executions["cell"], strict=True)
+        if tables.baseline in {label, cell}
+    ]
+    found: dict[str, dict[str, None]] = {}
+    for _, cells in workloads(tables.workloads):
+        for label, cell in cells.items():
+            if cell["base"] not in {None, *named}:
+                found.setdefault(cell["base"], {})[label] = None
+    return {base: list(labels) for base, labels in found.items()}
 
 
 def ratio_mark(cell: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from matrix.reports.lines import (
     compared,
     is_idle,
     is_number,
+    own_baselines,
     percent,
     ratio_mark,
     workloads,
@@ -149,6 +150,9 @@ def _throughput(tables: "Tables", short: Names) -> Iterator[str]:
     ratios = compared(rows)
     if tables.baseline and ratios:
         yield f"Ratio to {code(tables.baseline)}: {DIRECTION}; `~` is within the spread."
+        for base, labels in own_baselines(tables).items():
+            where = code(short.several(labels))
+            yield f"Ratio of {where}, where it did not run: to {code(base)}."
     yield ""
     head = ["workload", "metric", *_heads(tables, rows[0][1])]
     lines = [

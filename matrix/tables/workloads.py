@@ -12,7 +12,7 @@ from matrix.tables.verdicts import NOT_MEASURED
 _RATES = {"flop": "FLOP/s", "bytes": "B/s", "tokens": "tok/s"}
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _INDEX = ["workload", "params", "metric", "unit"]
-_FIELDS = ["status", "median", "spread", "rate", "rate_unit", "ceiling", "ratio", "why"]
+_FIELDS = ["status", "median", "spread", "rate", "rate_unit", "ceiling", "ratio", "why", "base"]
 
 
 def workload_table(frame: Frame, baseline: str | None) -> pd.DataFrame:
@@ -22,20 +22,27 @@ def workload_table(frame: Frame, baseline: str | None) -> pd.DataFrame:
     (interquartile range) in `unit`, rate in `rate_unit`, `ceiling` the rate's share of the best
     that this execution reached with the same unit and dtype. `status` is `value`, `unstable`,
     `not measured` or the verdict that kept the value away. `ratio` is a number (more than
-    1 is better, whether `better` is higher or lower) or `n/c` with the reason in `why`. `baseline`
-    is a column or a cell id; of a cell, the execution on the same device is taken. Without results
-    of the baseline everything is `n/c`.
+    1 is better, whether `better` is higher or lower) or `n/c` with the reason in `why`, to the
+    column `base`. `baseline` is a column or a cell id; of a cell, the execution on the same device
+    is taken, and where there is none, `baselines` chooses one. Without results of the baseline
+    everything is `n/c`.
     """
     columns = frame.executions
-    bases = {} if baseline is None else baselines(columns, baseline)
     measured = _measurements(frame)
+    known: dict[str, set[tuple[str, ...]]] = {}
+    for (key, label), cell in measured.items():
+        if cell["status"] == "value":
+            known.setdefault(label, set()).add(key)
+    bases = {} if baseline is None else baselines(columns, baseline, known)
     cells = dict(measured)
     for (key, label), cell in measured.items():
         if bases and cell["status"] == "value":
             base, why = bases[label]
             other = measured.get((key, base), {"status": NOT_MEASURED, "median": None})
             cells[key, label] = cell | (
-                {"ratio": NOT_COMPARABLE, "why": why} if why else ratio(cell, other)
+                {"ratio": NOT_COMPARABLE, "why": why}
+                if why
+                else ratio(cell, other) | {"base": base}
             )
     used = {label for _, label in cells}
     keys = sorted({key for key, _ in cells}, key=lambda key: [natural(part) for part in key])

@@ -14,6 +14,7 @@ from matrix import tables
 from matrix.reports import csvfiles, markdown, terminal
 from matrix.reports.marks import mark, tally
 from matrix.reports.names import Names, names
+from matrix.reports.page import charts
 from matrix.reports.text import clean, number, scale
 from matrix.rows import Row
 
@@ -641,3 +642,20 @@ def test_parameters_that_tell_lines_apart_are_not_cut_away(width):
         for kernel in ("cudnn", "flash"):
             assert len(re.findall(rf"kernel=a-long-name-of-\s*{kernel}", report)) > 1
         assert "…" not in report
+
+
+def test_a_baseline_of_their_own_is_said_with_its_columns(tmp_path):
+    """Ratios on a device without the baseline are to another one, which every report names."""
+    rows = [metric(), metric("2.9.0", "cu130"), metric("2.8.0", "cu130", 2.8e-3)]
+    made = tables.build(rows, baseline=BASELINE)
+    said = "2.8.0, 2.9.0-cu130, where it did not run: to torch2.9.0-cu130-py3.11\n"
+    assert f"\nratio of {said}" in terminal.render(made, width=120, color=False)
+    assert said in markdown.render(made).replace("`", "").replace(".\n", "\n")
+    [chart] = charts.ratios(made)
+    assert chart["subtitle"].endswith("; 2.8.0, 2.9.0-cu130: to torch2.9.0-cu130-py3.11")
+    csvfiles.write(made, tmp_path)
+    with (tmp_path / "workloads.csv").open(encoding="utf-8") as file:
+        bases = {line["column"]: line["baseline"] for line in csv.DictReader(file)}
+    assert bases == {BASELINE: BASELINE} | dict.fromkeys(
+        ["torch2.8.0-cu130-py3.11", "torch2.9.0-cu130-py3.11"], "torch2.9.0-cu130-py3.11"
+    )

@@ -298,6 +298,43 @@ def test_a_baseline_is_always_comparable_with_itself():
     }
 
 
+@pytest.mark.parametrize(
+    ("places", "base"),
+    [
+        pytest.param(["2.11.0", "2.13.0"], "torch2.13.0-cu128-py3.12", id="the-same-release"),
+        pytest.param(["2.11.0", "2.12.0"], "torch2.12.0-cu128-py3.12", id="the-nearest"),
+        pytest.param(["2.12.0", "2.14.0"], "torch2.12.0-cu128-py3.12", id="the-older-of-two"),
+    ],
+)
+def test_a_device_without_the_baseline_has_one_of_its_own(places, base):
+    """It is of the nearest release, and each value says which it was."""
+    rows = [metric(cell(torch), median=2.0) for torch in places]
+    made = workloads(metric(cell("2.13.0", "cpu")), *rows, baseline="torch2.13.0-cpu-py3.12")
+    found = {label: (fields["ratio"], fields["base"]) for label, fields in made.items()}
+    on_cpu = {"torch2.13.0-cpu-py3.12": (1.0, "torch2.13.0-cpu-py3.12")}
+    assert found == on_cpu | {cell(torch)["cell"]: (1.0, base) for torch in places}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(outcome(NEW), id="measured-nothing"),
+        pytest.param(metric(NEW, workload="v", test="test_v.py::v"), id="another-workload"),
+        pytest.param(metric(NEW | {"backend": "host", "execution": "host-cuda"}), id="backend"),
+        pytest.param(metric(NEW | {"provision": "mounted"}), id="provision"),
+        pytest.param(metric(NEW | {"device_model": "NVIDIA B200"}), id="model"),
+    ],
+)
+def test_an_execution_that_is_alone_in_its_place_has_no_baseline_there(other):
+    """Elsewhere too much differs; the reason names the baseline that was asked for."""
+    rows = [metric(cell("2.13.0", "cpu")), metric(), other]
+    table = tables.workload_table(tables.frame(rows), "torch2.13.0-cpu-py3.12")
+    label = next(str(name) for name, _ in table.columns if "2.9.0" in str(name))
+    field = table.iloc[-1][label]
+    assert (field["ratio"], field["base"]) == ("n/c", None)
+    assert field["why"].startswith("the baseline ran on cpu Xeon")
+
+
 def test_a_baseline_without_results_makes_everything_not_comparable():
     """A mistyped baseline is seen at every value, with the name that was meant."""
     made = workloads(metric(), baseline="torch2.9.0-cu129-py3.12")

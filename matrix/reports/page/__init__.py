@@ -76,7 +76,7 @@ def _data(
         "workloads": data.throughput(tables, marks),
         "untested": data.untested(tables, planned),
         "causes": data.root_causes(tables),
-        "baseline": clean(tables.baseline or "", 160),
+        "baselines": data.baselines(tables),
         "charts": [{**chart, "spec": specs.spec(chart)} for chart in drawn],
     }
     return made | {"marks": marks.table()}

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from matrix.reports.lines import records, workloads
+from matrix.reports.lines import own_baselines, records, workloads
 from matrix.reports.marks import MARKS, mark
 from matrix.reports.names import names
 from matrix.reports.text import clean, scale
@@ -115,8 +115,14 @@ def ratios(tables: "Tables") -> list[dict[str, Any]]:
                 points.append(where[label] | {"row": row, "ratio": cell["ratio"], "told": told})
     if len({point["column"] for point in points}) <= 1:
         return []
+    short = names(tables.executions)
+    own = [
+        f"{clean(short.several(labels), 120)}: to {clean(base, 120)}"
+        for base, labels in own_baselines(tables).items()
+    ]
+    said = "; ".join(["more than 1 is better", *own])
     head = {"title": f"Ratio to {clean(tables.baseline or '', 120)}"}
-    return [{"kind": "ratios", **head, "subtitle": "more than 1 is better", "points": points}]
+    return [{"kind": "ratios", **head, "subtitle": said, "points": points}]
 
 
 def grid(tables: "Tables", *, only_differing: bool = False) -> dict[str, Any]:

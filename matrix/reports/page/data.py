@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.cells import parse_companion, parse_id
 from matrix.features import Feature
-from matrix.reports.lines import is_number, percent, ratio_mark, records, workloads
+from matrix.reports.lines import is_number, own_baselines, percent, ratio_mark, records, workloads
 from matrix.reports.marks import MARKS, Mark, loudness, mark
 from matrix.reports.names import names
 from matrix.reports.reasons import Cause, Gap, every, gaps
@@ -141,6 +141,14 @@ def throughput(tables: "Tables", marks: Marks) -> list[dict[str, Any]]:
             | {"cells": [_value(cells.get(label), by, times, marks) for label in order]}
         )
     return found
+
+
+def baselines(tables: "Tables") -> list[list[str]]:
+    """What ratios are to: the named baseline, then those in its place with the columns' names."""
+    short = names(tables.executions)
+    own = own_baselines(tables).items()
+    found = [["", tables.baseline or ""], *([short.several(some), base] for base, some in own)]
+    return [[clean(where), clean(base, 160)] for where, base in found if base]
 
 
 def _value(

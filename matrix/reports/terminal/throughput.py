@@ -13,6 +13,7 @@ from matrix.reports.lines import (
     compared,
     is_idle,
     is_number,
+    own_baselines,
     percent,
     ratio_mark,
     workloads,
@@ -43,6 +44,9 @@ def draw_throughput(console: Console, tables: "Tables", short: Names) -> None:
     if tables.baseline and ratios:
         note = f"ratio to {clean(tables.baseline, 140)}: {DIRECTION}; ~ within the spread"
         console.print(Text(note, style="dim"))
+        for base, labels in own_baselines(tables).items():
+            note = f"ratio of {short.several(labels)}, where it did not run: to {clean(base, 140)}"
+            console.print(Text(note, style="dim"))
     columns = heads_of(list(rows[0][1]), short)
     room = min(console.width // 2, PARAMETERS)
     for wide in (True, False):

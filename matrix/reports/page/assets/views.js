@@ -31,7 +31,9 @@ function drawThroughput(view, state, columns) {
   const rows = data.workloads.filter((work) => used.some((column) => work.cells[column]) && has(state, nameOf(work)));
   view.replaceChildren(
     el("div", { class: "section" }, el("h2", {}, "Throughput ", kindTag("measured")),
-      el("p", {}, "Median ± half the interquartile range. ", data.baseline ? `Ratio to ${data.baseline}: more than 1 is better than the baseline, whatever the metric; ~ is within the spread, n/c not comparable.` : "")),
+      el("p", {}, "Median ± half the interquartile range. ", ...data.baselines.map(([where, base]) => (where
+        ? ` Ratio of ${where}, where it did not run: to ${base}.`
+        : `Ratio to ${base}: more than 1 is better than the baseline, whatever the metric; ~ is within the spread, n/c not comparable.`)))),
     el("div", { class: "charts" }, ...chartsOf(used, state)),
     el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Throughput in numbers" }, plainTable("Throughput", ["workload", ...head(used)], rows.map((work) => [
       [el("span", { class: "mono" }, work.workload), el("small", {}, [work.params, work.metric].filter(Boolean).join(" · "))],
