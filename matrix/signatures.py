@@ -22,6 +22,17 @@ _NORMAL = (
 )
 _NORMALIZE = [(re.compile(pattern), word) for pattern, word in _NORMAL]
 
+_WORK = re.compile(
+    r"(?:/[\w.+@-]+)*/matrix-\d+-[0-9a-f]{8,32}(?:/pytest-of-[\w.-]+/pytest-\d+)?(?![\w-])"
+)
+_PLACES = (
+    (r"0x[0-9a-fA-F]+", "<addr>"),
+    (r"(\.[A-Za-z]\w{0,3}):\d+(?::\d+)?", r"\1"),
+    (r"\bline \d+", "line <n>"),
+    (r"\s[^\s.]*\.\.\.(?=\s|$)", " ..."),
+)
+_PLACE = [(re.compile(pattern), word) for pattern, word in _PLACES]
+
 
 def normalize(line: str) -> str:
     """Leave out of a line what differs between two failures of one cause.
@@ -32,6 +43,24 @@ def normalize(line: str) -> str:
     for pattern, word in _NORMALIZE:
         line = pattern.sub(word, line)
     return line[:LIMIT]
+
+
+@functools.lru_cache(maxsize=4096)
+def without_work(text: str) -> str:
+    """Write `<work>` for the folder that a test had to itself; each run has another one."""
+    return _WORK.sub("<work>", text)
+
+
+@functools.lru_cache(maxsize=4096)
+def without_places(reason: str) -> str:
+    """Leave out of a refusal or skip where in a file and in memory it was, and half a last word.
+
+    Other numbers stay: `needs 2 devices` is another reason than `needs 4 devices`.
+    """
+    reason = without_work(reason)
+    for pattern, word in _PLACE:
+        reason = pattern.sub(word, reason)
+    return reason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

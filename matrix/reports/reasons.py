@@ -11,7 +11,7 @@ from matrix.reports.marks import loudness
 from matrix.reports.names import Names
 from matrix.reports.text import clean
 from matrix.rows import BAD, WAIVED, Verdict
-from matrix.signatures import Known, explain
+from matrix.signatures import Known, explain, without_places
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,7 @@ def _grouped(lines: Iterable[dict[str, Any]]) -> list[Cause]:
     for line in lines:
         verdict = line["verdict"]
         failed = verdict in BAD and verdict != Verdict.WRONG
-        key = (line["signature"],) if failed else (line["reason"], line["labels"])
+        key = (line["signature"],) if failed else (without_places(line["reason"]), line["labels"])
         groups.setdefault((verdict, *key), []).append(line)
     return [_cause(verdict, group) for (verdict, *_), group in groups.items()]
 

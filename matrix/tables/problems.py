@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from matrix.signatures import normalize
+from matrix.signatures import normalize, without_places, without_work
 from matrix.tables.columns import Frame, file_of, records
 from matrix.tables.verdicts import rank
 
@@ -18,7 +18,8 @@ def problem_table(frame: Frame) -> pd.DataFrame:
     """Everything that did not pass, one line per subject and root cause, loudest first.
 
     Columns: verdict, suite, subject (feature, workload or file), title, reason, signature (what
-    the reason has in common with others of its cause), tests (most in one column), of (tests of
+    the reason has in common with others of its cause; of a refusal or skip the reason without
+    where it was), tests (most in one column), of (tests of
     the subject), example (a test id), labels (tuple of columns).
     """
     rows = frame.outcomes
@@ -30,7 +31,7 @@ def problem_table(frame: Frame) -> pd.DataFrame:
     bad = rows[rows["verdict"] != "pass"]
     # Again: rows may be older than what is left out today.
     same = bad["signature"].map(normalize)
-    bad = bad.assign(cause=same.where(same != "", bad["reason"]).map(str))
+    bad = bad.assign(cause=same.where(same != "", bad["reason"].map(without_places)).map(str))
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in records(bad[[*_CAUSE, "title", "reason", "label", "test"]]):
         groups.setdefault(tuple(row[name] for name in _CAUSE), []).append(row)
@@ -39,7 +40,7 @@ def problem_table(frame: Frame) -> pd.DataFrame:
         seen = sorted(tests, key=order.__getitem__)
         lines.append(
             {"verdict": verdict, "suite": suite, "subject": name, "title": part[-1]["title"]}
-            | {"reason": part[-1]["reason"], "signature": cause}
+            | {"reason": without_work(part[-1]["reason"]), "signature": cause}
             | {"tests": max(tests.values())}
             | {"of": max(sizes[suite, name, label] for label in seen)}
             | {"example": min(row["test"] for row in part), "labels": tuple(seen)}

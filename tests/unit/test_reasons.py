@@ -94,3 +94,15 @@ def test_nothing_is_wrong_without_wrong_numbers():
         assert "WRONG NUMBERS" not in report
         assert "Wrong numbers" not in report
         assert report.index("Features ") < report.index("error [waived: old]")
+
+
+def test_refusals_in_several_folders_and_lines_are_one_entry():
+    """The folder is another one in each run, and says nothing."""
+    rows = [
+        row(f"2.{n}.0", verdict="unsupported",
+            reason=f"/tmp/matrix-{n}1442-18ea8e2093bb4c6{n}/pytest-of-me/pytest-0/a.cpp:{n}:2: no")
+        for n in (8, 9)
+    ]  # fmt: skip
+    for report in both(*rows):
+        assert report.count("<work>/a.cpp") == 1
+        assert "/tmp/" not in report

@@ -2,7 +2,7 @@
 
 import pytest
 
-from matrix.signatures import explain, known, normalize
+from matrix.signatures import explain, known, normalize, without_places, without_work
 
 
 @pytest.mark.parametrize("item", known(), ids=lambda item: item.id)
@@ -148,3 +148,42 @@ def test_what_differs_by_chance_is_left_out(one, other):
 )
 def test_what_means_something_stays(one, other):
     assert normalize(one) != normalize(other)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(
+            "/tmp/matrix-11442-18ea8e2093bb4c6b/pytest-of-root/pytest-0/test_a0/x.cpp:2:10: error",
+            "/tmp/matrix-31919-18eaa6c673aaf723/pytest-of-root/pytest-1/test_a0/x.cpp:2:10: error",
+            id="work-folder",
+        ),
+        pytest.param("ATen.h:5:2: error: no", "ATen.h:9:2: error: no", id="line-and-column"),
+        pytest.param("at 0x7f01: no", "at 0x7f02: no", id="address"),
+        pytest.param("E: no (a.py, line 5)", "E: no (a.py, line 16)", id="line-in-words"),
+        pytest.param("ATen.h:5:2: erro... (source: a)", "ATen.h:9:2: err... (source: a)", id="cut"),
+    ],
+)
+def test_refusals_that_differ_in_where_they_were_are_one(first, second):
+    assert without_places(first) == without_places(second)
+    assert without_places(without_places(first)) == without_places(first)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param("needs 2 devices; there is 1", "needs 4 devices; there is 1", id="number"),
+        pytest.param("came in 2.2", "came in 2.4", id="release"),
+        pytest.param("no torch/csrc/a.h", "no torch/csrc/b.h", id="file"),
+    ],
+)
+def test_refusals_with_other_facts_are_two(first, second):
+    assert without_places(first) != without_places(second)
+
+
+def test_the_folder_of_a_test_is_shown_by_its_name():
+    assert (
+        without_work("E: '/tmp/matrix-31919-18eaa6c673aaf723/pytest-of-me/pytest-0/a0/b.py' is no")
+        == "E: '<work>/a0/b.py' is no"
+    )
+    assert without_work("E: /opt/matrix-2/b.py is no") == "E: /opt/matrix-2/b.py is no"

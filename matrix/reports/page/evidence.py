@@ -12,6 +12,7 @@ from matrix.reports.page.data import style_of
 from matrix.reports.reasons import known_of
 from matrix.reports.text import block, clean, number
 from matrix.schema import BUILTIN_SUITES
+from matrix.signatures import without_work
 
 if TYPE_CHECKING:
     from matrix.tables import Tables
@@ -103,7 +104,7 @@ def _outcome(row: Mapping[str, Any], detail: Detail, traceback: int, texts: Text
         look.symbol,
         look.word,
         style_of(row["verdict"]),
-        texts(clean(row["reason"], 1200)),
+        texts(clean(without_work(row["reason"]), 1200)),
         round(row["duration"], 3) if isinstance(row["duration"], float) else None,
         traceback,
         _number(detail.error),
