@@ -199,12 +199,19 @@ TWELVE = [
 
 
 def test_twelve_columns_get_numbers_and_a_legend_at_eighty():
-    """Where no words fit there are marks, with a legend for the marks and for the columns."""
-    _, table, legend, *_ = on_terminal(*TWELVE).split("\n\n")
+    """Where no words fit there are marks; which column a number is stands above and below."""
+    _, key, table, legend, *_ = on_terminal(*TWELVE).split("\n\n")
+    assert (
+        key
+        == """\
+Features  measured; all columns: py3.11
+  1 2.6.0-cpu      2 2.6.0-cu130    3 2.7.1-cpu      4 2.7.1-cu130
+  5 2.8.0-cpu      6 2.8.0-cu130    7 2.9.1-cpu      8 2.9.1-cu130
+  9 2.10.0-cpu     10 2.10.0-cu130  11 2.11.0-cpu    12 2.11.0-cu130"""
+    )
     assert (
         table
         == """\
-Features  measured; all columns: py3.11
 feature                        1  2  3  4  5  6  7  8  9  10  11  12
 a
   attention.flash_with_a_name  ✓  ✓  ✓  ✓  ✓  ✓  ✓  ✓  ✓  ✓   ✓   ✓
@@ -659,3 +666,13 @@ def test_a_baseline_of_their_own_is_said_with_its_columns(tmp_path):
     assert bases == {BASELINE: BASELINE} | dict.fromkeys(
         ["torch2.8.0-cu130-py3.11", "torch2.9.0-cu130-py3.11"], "torch2.9.0-cu130-py3.11"
     )
+
+
+NAME = "functional-collectives-compiled"
+
+
+@pytest.mark.parametrize(("width", "shown"), [(90, NAME), (66, "functional-collect … -compiled")])
+def test_a_name_is_cut_only_where_the_line_has_no_room(width, shown):
+    """Verdicts are shortened to marks before, and names no more than they must be."""
+    rows = [row(torch, variant, feature=NAME) for torch in RELEASES for variant in ("cpu", "cu130")]
+    assert f"\n  {shown}  ✓  ✓" in on_terminal(*rows, width=width)

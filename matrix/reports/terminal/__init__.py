@@ -39,8 +39,11 @@ LEAST_TITLE = 30
 FORMS = (
     Form(cells="word", name=60),
     Form(cells="word"),
+    Form(cells="short", name=60),
     Form(cells="short"),
+    Form(cells="symbol", name=60),
     Form(cells="symbol"),
+    Form(cells="symbol", name=60, numbered=True),
     Form(cells="symbol", numbered=True),
 )
 """Of the features, the roomiest first: the first that fits is taken."""
@@ -98,6 +101,9 @@ def _feature_grid(console: Console, table: "pd.DataFrame", short: Names) -> None
     if room >= LEAST_TITLE and any(title != name for (_, name, title), _ in rows):
         lines = list(_feature_lines(rows, form, room))
         grid = Grid(first=["feature", "title"], columns=grid.columns, lines=lines)
+    if form.numbered:
+        draw_numbers(console, [short.short[label] for label in columns])
+        console.print()
     draw(console, grid)
     if form.numbered:
         console.print()
