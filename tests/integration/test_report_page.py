@@ -346,6 +346,46 @@ def test_nothing_overflows_the_page(open_page, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_a_narrow_screen_folds_counts_and_filters_away(open_page):
+    """The alarm and the table are seen at once; a button, by keys too, brings the rest."""
+    page = open_page(width=390)
+    folded = [page.locator(name) for name in ("#counts", "#filters", "#legend")]
+    for part in folded:
+        expect(part).to_be_hidden()
+    expect(page.locator(".alarm").first).to_be_visible()
+    assert page.locator("#view").bounding_box()["y"] < 230
+    button = page.get_by_role("button", name="Details", expanded=False)
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Details", expanded=True)).to_be_visible()
+    for part in folded:
+        expect(part).to_be_visible()
+
+
+@pytest.mark.parametrize("fragment", ["feature=fp8", ""])
+def test_a_filter_that_is_set_or_sought_is_not_folded_away(open_page, fragment):
+    page = open_page(fragment, width=390)
+    if not fragment:
+        page.keyboard.press("/")
+    expect(page.get_by_label("Feature", exact=True)).to_be_visible()
+
+
+def test_labels_of_a_chart_are_whole_on_a_narrow_screen(open_page):
+    page = open_page("view=throughput", width=390)
+    label = page.locator("figure.wide svg .role-axis-label text", has_text="batch=8").first
+    expect(label).to_be_visible()
+    assert "…" not in page.locator("figure.wide svg").text_content()
+
+
+def test_names_take_the_room_of_a_wall_display(open_page):
+    """Titles are read there; on smaller screens the first column stays as it is."""
+    widths = [
+        open_page(width=width).locator(".grid tbody th").first.bounding_box()["width"]
+        for width in (1366, 2560)
+    ]
+    assert widths == [pytest.approx(280), pytest.approx(800)]
+
+
 def test_pictures_are_what_their_names_say(call, made):
     page, picture = made
     svg = picture.read_text(encoding="utf-8")

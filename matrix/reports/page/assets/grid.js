@@ -2,6 +2,7 @@
 // matter; every row has its name. One stop for the Tab key: the active cell is the grid's descendant.
 
 const MINIMUM = { words: 4.3, marks: 1.9 }; // rem
+const ROOMY = 4.8;
 const MAXIMUM = { words: 6.5, marks: 4.3 };
 const CELLS = data.marks.map((mark) => el("td", {
   role: "gridcell", class: `v v-${mark.look}`, "aria-label": mark.word, title: mark.word,
@@ -28,7 +29,8 @@ function drawGrid(view, state, columns, at) {
     return { shown: 0, unrun };
   }
   const [rem, style] = [remOf(), getComputedStyle(document.documentElement)];
-  const first = parseFloat(style.getPropertyValue("--first")) * rem;
+  const [least, most] = ["--first", "--most"].map((name) => parseFloat(style.getPropertyValue(name)) * rem);
+  const first = within(at.width - 2 - columns.length * ROOMY * rem, least, most); // what words leave
   const room = (at.width - first - 2) / columns.length / rem; // as wide as there is room
   const kind = room >= MINIMUM.words ? "words" : "marks";
   const width = Math.floor(Math.min(Math.max(room, MINIMUM[kind]), MAXIMUM[kind]) * rem);
@@ -45,7 +47,7 @@ function drawGrid(view, state, columns, at) {
     class: `grid ${kind}`, role: "grid", tabindex: "0", "aria-label": "Features by execution",
     "aria-colcount": columns.length + 1, "aria-rowcount": grid.rows.length + 1,
   }, el("thead", { role: "rowgroup" }, grid.head), el("tbody", { role: "rowgroup" }, grid.rows.map((row) => row.line)));
-  const sizes = { "--cell": `${width}px`, "--row": `${grid.row}px`, "--width": `${first + columns.length * width}px`, "--head": `${longest * 0.43 + 1}rem` };
+  const sizes = { "--first": `${first}px`, "--cell": `${width}px`, "--row": `${grid.row}px`, "--width": `${first + columns.length * width}px`, "--head": `${longest * 0.43 + 1}rem` };
   for (const [name, value] of Object.entries(sizes)) grid.table.style.setProperty(name, value);
   if (!rowAt(grid.active[0])) grid.active = [grid.rows[0].key, 0];
   fill(at);

@@ -159,6 +159,13 @@ function setTheme(theme) {
   if (viewOf(current) === "throughput" && document.querySelector("#view figure")) redraw();
 }
 
+// On a narrow screen counts and filters are folded away, unless a filter is set.
+const isFiltered = () => KEYS.some((key) => key !== "view" && key !== "at" && current[key]);
+function fold(folded) {
+  document.documentElement.dataset.folded = String(folded);
+  document.getElementById("more").setAttribute("aria-expanded", String(!folded));
+}
+
 function start() {
   let theme = "";
   try {
@@ -170,6 +177,8 @@ function start() {
     const names = Object.keys(THEMES);
     setTheme(names[(names.indexOf(document.documentElement.dataset.theme) + 1) % names.length]);
   });
+  fold(!isFiltered());
+  document.getElementById("more").addEventListener("click", () => fold(document.documentElement.dataset.folded === "false"));
   const view = document.getElementById("view");
   view.addEventListener("click", (event) => { if (event.target.closest(".grid")) onGridClick(event); });
   view.addEventListener("keydown", (event) => { if (event.target.closest(".grid")) onGridKey(event); });
@@ -177,11 +186,13 @@ function start() {
     if (event.key === "Escape" && current.at) close();
     else if (event.key === "/" && !/INPUT|SELECT|TEXTAREA/.test(document.activeElement.tagName)) {
       event.preventDefault();
+      fold(false);
       document.querySelector("#filters input[type='search']").focus();
     }
   });
   addEventListener("hashchange", () => {
     current = readState();
+    if (isFiltered()) fold(false);
     drawPanel(current, false);
     redraw();
     goTo(current.at);

@@ -152,6 +152,13 @@ function chartsOf(columns, state) {
   }).filter(Boolean);
 }
 
+// Labels of rows in several lines, so that a narrow screen shows what tells them apart.
+function wrapLabels(spec, labels) {
+  const lines = Math.max(...labels.map((label) => label.replace(/(\S.{12,}?) /g, "$1\n").split("\n").length));
+  spec.encoding.y.axis.labelExpr = "split(replace(datum.label, /(\\S.{12,}?) /g, '$1\\n'), '\\n')";
+  spec.height = { step: Math.max(24, (lines + 0.5) * 0.9 * remOf()) };
+}
+
 async function plot(figure) {
   const embed = await loadLibrary();
   const { chart } = figure;
@@ -160,7 +167,7 @@ async function plot(figure) {
   const place = figure.querySelector(".plot");
   const wide = place.clientWidth;
   if (typeof spec.width === "number") spec.width = Math.max(200, wide - 60);
-  else if (wide < 700) spec.encoding.y.axis.labelLimit = wide / 3;
+  else if (wide < 700) wrapLabels(spec, chart.points.map((point) => point.row));
   const description = `${chart.title}, ${chart.subtitle}: the table below has the same numbers`;
   await embed(place, { ...spec, description }, {
     actions: false, ast: true, renderer: "svg", config: configOf(), defaultStyle: false,
