@@ -14,7 +14,7 @@ _TEST = "run, cell, execution, provision, device_model, suite, test"
 _NUMBERS = f"""
 WITH sources AS (
     SELECT {_TEST}, max(source) AS source FROM rows
-    WHERE metric = '' AND source <> '' AND {{where}} GROUP BY ALL
+    WHERE metric = '' AND workload <> '' AND source <> '' AND {{where}} GROUP BY ALL
 )
 SELECT {_TEST}, time, torch, variant, python, companions, backend, device, workload, params, metric,
     unit, better, median, spread, len(samples) AS samples, kind, phase, reason, '' AS verdict,
