@@ -2,15 +2,17 @@
 
 import hashlib
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 from matrix import resources
 from matrix.backends.interpreter import PROBE_TIMEOUT
-from matrix.cells import Cell
-from matrix.errors import InputError
+from matrix.cells import Cell, select
+from matrix.errors import InputError, NothingToRun
 from matrix.identity import probed_variant
 from matrix.process import cell_environment, run
 from matrix.records import read_probe
@@ -19,11 +21,27 @@ from matrix.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Host:
-    """An existing interpreter: the cell it is, and a hash of where it lies and what it holds."""
+    """An existing interpreter: the cell it is, and a hash of where it lies and what it holds.
+
+    With companions of the matrix file installed it can be measured as other cells too: `others`.
+    """
 
     python: Path
     cell: Cell
     identity: str
+    others: tuple[Cell, ...] = ()
+
+    def chosen(self, selections: Sequence[str]) -> "list[Host]":
+        """This interpreter as each cell that is selected; without a selection as the plain one.
+
+        Raises `NothingToRun` where it is none of them.
+        """
+        cells = select((self.cell, *self.others), selections) if selections else (self.cell,)
+        if not cells:
+            names = " or ".join(cell.id for cell in (self.cell, *self.others))
+            message = f"`{self.python}` is {names}, which the selection leaves out"
+            raise NothingToRun(message)
+        return [replace(self, cell=cell, others=()) for cell in cells]
 
 
 def probe_of(python: Path, workspace: Workspace) -> dict[str, Any]:
@@ -74,4 +92,11 @@ def look_at(python: Path, workspace: Workspace) -> Host:
     place = [str(python.parent.resolve() / python.name), str(python.resolve()), probe["python"]]
     packages = sorted((probe.get("packages") or {}).items())
     identity = hashlib.sha256(repr((place, packages)).encode()).hexdigest()[:16]
-    return Host(python=python, cell=cell, identity=identity)
+    have_companions = [
+        f"{companion.package}=={version.partition('+')[0]}"
+        for companion in workspace.definition.companions
+        for name, version in packages
+        if name == canonicalize_name(companion.package)
+    ]
+    others = tuple(replace(cell, companions=(each,)) for each in have_companions)
+    return Host(python=python, cell=cell, identity=identity, others=others)

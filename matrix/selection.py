@@ -70,6 +70,8 @@ def _compare(field: str, operator: str, value: str) -> Predicate:
     def equal(fields: Fields) -> bool:
         have = fields[field]
         if field == "companion":
+            if value == "none":
+                return not have
             return any(fnmatchcase(c, value) or c.split("==")[0] == value for c in have.split(";"))
         if "*" in value or "?" in value:
             return fnmatchcase(have, value)

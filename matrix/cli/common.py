@@ -108,9 +108,10 @@ def planned(arguments: argparse.Namespace, workspace: Workspace) -> tuple["Plan"
     if arguments.python:
         from matrix.host import look_at
 
-        hosts = [look_at(python, workspace) for python in dict.fromkeys(arguments.python)]
-        cells = select([host.cell for host in hosts], arguments.select)
-        _one_each(hosts, cells)
+        pythons = [look_at(python, workspace) for python in dict.fromkeys(arguments.python)]
+        hosts = [host for python in pythons for host in python.chosen(arguments.select)]
+        cells = tuple(host.cell for host in hosts)
+        _one_each(hosts)
         make_host = setups.mounted if arguments.backend == "docker" else setups.host
         setup = make_host(hosts, workspace, slots)
     else:
@@ -134,13 +135,8 @@ def planned(arguments: argparse.Namespace, workspace: Workspace) -> tuple["Plan"
     return plan, setup
 
 
-def _one_each(hosts: "Sequence[Host]", cells: "Sequence[Cell]") -> None:
-    """Every interpreter is a cell of its own, and a selected one."""
-    ids = {cell.id for cell in cells}
-    for host in hosts:
-        if host.cell.id not in ids:
-            message = f"`{host.python}` is {host.cell.id}, which the selection leaves out"
-            raise NothingToRun(message)
+def _one_each(hosts: "Sequence[Host]") -> None:
+    """Every interpreter is cells of its own; raises `InputError` with all that are not."""
     same = [f"`{host.python}` is {host.cell.id}" for host in hosts]
     if len({host.cell.id for host in hosts}) < len(hosts):
         raise InputError("--python: interpreters of one cell cannot be told apart", same)

@@ -49,8 +49,11 @@ def test_values_live_on_the_device(device, rng):
 
 @feature("device", "Device and vendor detection")
 def test_absent_device_is_refused():
-    """Asked for one device more than there are torch says so, and computes nowhere else."""
-    absent = f"cuda:{torch.cuda.device_count()}"
+    """Every device counted can be used; of one more torch says so, and computes nowhere else."""
+    count = torch.cuda.device_count()
+    for index in range(count):
+        assert torch.zeros(1, device=f"cuda:{index}").device.index == index
+    absent = f"cuda:{count}"
     with pytest.raises((AssertionError, RuntimeError), match=r"CUDA|HIP|NVIDIA|compiled|ordinal"):
         torch.zeros(1, device=absent)
 

@@ -156,14 +156,21 @@ def not_deterministic(torch):
         pass
 
 
-@mutant(device="fail", arch_list="fail", device_properties="fail")
+@mutant(device="fail")
 def device_miscounted(torch):
-    """None where there are some, one where there is none."""
+    """One where there is none; with devices everything else would break too."""
     for module in (torch.cuda, torch.accelerator):
 
         @replace(module, "device_count")
         def _(original):
-            return 0 if torch.cuda.is_available() else 1
+            return 1
+
+
+@mutant(device_module="fail")
+def another_module(torch):
+    @replace(torch, "get_device_module")
+    def _(original, *args):
+        return torch.cpu if original(*args) is torch.cuda else torch.cuda
 
 
 @mutant(accelerator_api="fail")
@@ -259,7 +266,7 @@ def out_of_memory(torch):
         return a.new_empty(1 << 52)
 
 
-@mutant(cuda_graphs="wrong")
+@mutant(cuda_graphs="wrong", cuda_graphs_gemm="wrong")
 def graph_replayed_once(torch):
     """From the second time on nothing runs."""
 

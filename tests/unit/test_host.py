@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from matrix import host
-from matrix.errors import InputError
+from matrix.errors import InputError, NothingToRun
 from matrix.process import Completed
 from matrix.workspace import Workspace
 
@@ -15,19 +15,26 @@ PROBE = {
     "packages": {"pytest": "8", "pytest-benchmark": "5"},
 }  # fmt: skip
 
+MATRIX = """
+[matrix]
+python = ["3.12"]
+[[torch]]
+version = "2.6.0"
+"""
+
 
 @pytest.fixture
 def probed(monkeypatch, matrix_file, env):
     """Ask for the cell of an interpreter whose probe says this."""
 
-    def ask(probe, python="/p/python"):
+    def ask(probe, python="/p/python", more=""):
         def run(argv, **_options):
             if probe is not None:
                 Path(argv[3]).write_text(json.dumps(probe))
             return Completed(code=1, output="boom\n", seconds=0.0, timed_out=False)
 
         monkeypatch.setattr(host, "run", run)
-        return host.look_at(Path(python), Workspace.of(matrix_file(""), env))
+        return host.look_at(Path(python), Workspace.of(matrix_file(MATRIX + more), env))
 
     return ask
 
@@ -107,3 +114,29 @@ def test_a_probe_without_a_report_is_the_users_input(probed):
 def test_a_hostile_report_is_the_users_input_too(probed, probe):
     with pytest.raises(InputError):
         probed(probe)
+
+
+COMPANIONS = """
+[[companion]]
+package = "torchao"
+version = ["0.17.0"]
+torch = ">=2.6"
+[[companion]]
+package = "Flash_Attn"
+version = ["2.8"]
+torch = ">=2.6"
+"""
+
+
+def test_an_interpreter_with_companions_is_other_cells_too(probed, monkeypatch):
+    """Of the matrix file's companions it has, one each; the selection says which."""
+    monkeypatch.setitem(PROBE["packages"], "torchao", "0.18.0+cpu")
+    monkeypatch.setitem(PROBE["packages"], "einops", "0.8")
+    found = probed(PROBE, more=COMPANIONS)
+    plain, beside = "torch2.6.0-cpu-py3.12", "torch2.6.0-cpu-py3.12-torchao0.18.0"
+    assert [host.cell.id for host in found.chosen([])] == [plain]
+    assert [host.cell.id for host in found.chosen(["torch==2.6.0"])] == [plain, beside]
+    assert [host.cell.id for host in found.chosen(["companion==torchao"])] == [beside]
+    assert [host.cell.id for host in found.chosen(["companion==none"])] == [plain]
+    with pytest.raises(NothingToRun, match=rf"is {plain} or {beside}, which the selection leaves"):
+        found.chosen(["companion==flash-attn"])
