@@ -32,7 +32,7 @@ class Host:
     others: tuple[Cell, ...] = ()
 
     def chosen(self, selections: Sequence[str]) -> "list[Host]":
-        """This interpreter as each cell that is selected; without a selection as the plain one.
+        """The interpreter as each cell that is selected; without a selection as the plain one.
 
         Raises `NothingToRun` where it is none of them.
         """

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matrix.cells import Cell, any_of, select
+from matrix.cells import Cell, any_of
 from matrix.cli.page import mistakes
 from matrix.definition import Profile
 from matrix.errors import InputError, NothingToRun

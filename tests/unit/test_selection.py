@@ -42,6 +42,8 @@ CELL = {
         pytest.param("companion==torchao==0.17.0", None, id="a-companion-with-version-is-a-glob"),
         pytest.param("companion==torch?o*", True, id="a-companion-by-glob"),
         pytest.param("companion==vllm", False, id="no-such-companion"),
+        pytest.param("companion==none", False, id="it-has-a-companion"),
+        pytest.param("companion!=none", True, id="any-companion"),
         pytest.param("  torch >= 2.9  ", True, id="spaces"),
     ],
 )
@@ -186,3 +188,8 @@ def test_an_expression_keeps_its_meaning(tree, cell):
 @given(cells)
 def test_a_cells_own_id_selects_it(cell):
     assert compile_selection(cell["id"])(cell)
+
+
+def test_none_is_a_cell_without_companions():
+    assert compile_selection("companion==none")({**CELL, "companion": ""})
+    assert not compile_selection("companion!=none")({**CELL, "companion": ""})

@@ -51,6 +51,13 @@ def test_no_two_have_one_id():
             id="old-image",
         ),
         pytest.param(
+            "AssertionError: aoti_load.py ended with status 1: RuntimeError: create_func_( "
+            "&container_handle_, num_models, device_str.c_str(), nullptr) API call failed at "
+            "torch/csrc/inductor/aoti_runner/model_container_runner.cpp, line 129",
+            "second-libstdcxx",
+            id="package-with-a-c++-library-of-its-own",
+        ),
+        pytest.param(
             "RuntimeError: The NVIDIA driver on your system is too old (found version 12040). "
             "Please update your GPU driver by downloading and installing a new version",
             "driver-too-old",
