@@ -15,7 +15,7 @@ from matrix.errors import InputError
 from matrix.longtable import LongTable
 from matrix.process import Stopped
 from matrix.rows import BAD, NOT_EVIDENCE
-from matrix.verdicts import ACCEPTED, FLAKY, LOUDNESS, rank
+from matrix.verdicts import ACCEPTED, FLAKY, LOUDNESS, WANTS_DEVICES, rank
 
 if TYPE_CHECKING:
     import duckdb
@@ -167,6 +167,12 @@ def _macros() -> Iterator[str]:
         "CREATE MACRO by_chance(verdict, differ, was_wrong, recipe) AS CASE "
         f"WHEN NOT differ OR recipe = '' OR verdict = 'skip' OR ends_with(verdict, {accepted}) "
         f"THEN verdict WHEN was_wrong THEN 'wrong' ELSE {_quoted(FLAKY)} END"
+    )
+    # the last one is what counts: before all others one that was skipped for want of devices
+    yield (
+        "CREATE MACRO stamp_of(verdict, reason, time, run) AS CASE WHEN verdict = 'skip' "
+        f"AND regexp_full_match(reason, {_quoted(WANTS_DEVICES)}) THEN '0 ' ELSE '1 ' END "
+        "|| time || ' ' || run"
     )
     silent = ", ".join(map(_quoted, sorted(NOT_EVIDENCE)))
     yield f"CREATE MACRO is_evidence(verdict) AS verdict NOT IN ({silent})"

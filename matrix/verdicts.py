@@ -12,6 +12,8 @@ LOUDNESS = (*_WORSE, FLAKY, "unsupported", "skip", "not-run", "pass")
 ACCEPTED = f" {WAIVED}"
 """Ends the verdict of a problem that the user accepts, as in `wrong waived`."""
 NOT_MEASURED = "not measured"
+WANTS_DEVICES = r"needs \d+ devices; there is \d+"
+"""The reason of a skip that is of the machine, not of the cell; a regular expression."""
 
 
 def loudest(verdicts: Iterable[str]) -> str:

@@ -11,15 +11,17 @@ FROM rows WHERE feature <> '' AND metric = '' AND verdict <> ''
 GROUP BY run, cell, torch, variant, accelerator, python, companions, execution, backend, provision,
     device_model, suite, feature;
 
--- A feature in each place, by the newest evidence on each of its tests. Two outcomes of one recipe
--- are `flaky`, or `wrong` where one of them is. `first_passed` and `last_passed` are of all tests.
+-- A feature in each place, by the newest evidence on each of its tests; a skip for want of
+-- devices is none where the test ran on more. Two outcomes of one recipe are `flaky`, or `wrong` where one of them is. `first_passed` and `last_passed` are of all tests.
 CREATE VIEW newest AS
 WITH recipes AS (
     SELECT cell, torch, variant, accelerator, python, companions, execution, backend, provision,
         device_model, suite, feature, test, recipe, max(title) AS title, max(driver) AS driver,
-        max(time || ' ' || run) AS stamp, arg_max(run, time || ' ' || run) AS run, max(time) AS time,
-        arg_max(verdict_of(verdict, waiver), time || ' ' || run) AS verdict,
-        arg_max(reason, time || ' ' || run) AS reason,
+        max(stamp_of(verdict, reason, time, run)) AS stamp,
+        arg_max(run, stamp_of(verdict, reason, time, run)) AS run,
+        arg_max(time, stamp_of(verdict, reason, time, run)) AS time,
+        arg_max(verdict_of(verdict, waiver), stamp_of(verdict, reason, time, run)) AS verdict,
+        arg_max(reason, stamp_of(verdict, reason, time, run)) AS reason,
         -- without DISTINCT, whose hash tables would hold a line per run
         min(verdict) FILTER (verdict <> 'skip') IS DISTINCT FROM
         max(verdict) FILTER (verdict <> 'skip') AS differ,
@@ -33,7 +35,7 @@ WITH recipes AS (
 ), tests AS (
     SELECT cell, torch, variant, accelerator, python, companions, execution, backend, provision,
         device_model, suite, feature, test, max(title) AS title, arg_max(driver, stamp) AS driver,
-        arg_max(run, stamp) AS run, max(time) AS time, arg_max(reason, stamp) AS reason,
+        arg_max(run, stamp) AS run, arg_max(time, stamp) AS time, arg_max(reason, stamp) AS reason,
         arg_max(by_chance(verdict, differ, was_wrong, recipe), stamp) AS verdict,
         sum(runs) AS runs, min(first_passed) AS first_passed, max(last_passed) AS last_passed
     FROM recipes

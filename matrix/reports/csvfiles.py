@@ -51,13 +51,20 @@ def _inert(column: pd.Series) -> list[object]:
 
 def _features(tables: Tables) -> pd.DataFrame:
     lines, where = [], _where(tables)
+    # of the test that makes the verdict: what one run skipped may be of an earlier one
+    names = [tables.outcomes[name] for name in ("feature", "label", "verdict", "time", "run")]
+    found = {
+        (feature, label, verdict): {"last": time, "run": run}
+        for feature, label, verdict, time, run in zip(*names, strict=True)
+    }
     for (group, feature, title), cells in zip(
         tables.features.index, tables.features.to_numpy(), strict=True
     ):
         for label, verdict in zip(tables.features.columns, cells, strict=True):
             first = {"group": group, "feature": feature, "title": title, "column": label}
             kind = "unknown" if verdict == NOT_MEASURED else "measured"
-            lines.append(first | {"verdict": verdict, "kind": kind} | where[label])
+            of_test = found.get((feature, label, verdict), {})
+            lines.append(first | {"verdict": verdict, "kind": kind} | where[label] | of_test)
     return pd.DataFrame(
         lines, columns=_head("group feature title column verdict kind"), dtype=object
     )

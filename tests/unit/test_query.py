@@ -17,6 +17,8 @@ from matrix.process import Stopped
 from matrix.query import BATCH, VIEWS, opened
 from matrix.store import Store
 
+WANTS = "needs 2 devices; there is 1"
+
 
 @pytest.fixture
 def results(tmp_path):
@@ -67,6 +69,9 @@ def test_the_newest_result_of_a_place_is_of_its_last_run(results, ask):
         pytest.param({"verdict": "fail"}, {"verdict": "pass"}, "flaky", id="one-recipe"),
         pytest.param({"verdict": "wrong"}, {"verdict": "pass"}, "wrong", id="wrong-numbers"),
         pytest.param({"verdict": "skip"}, {"verdict": "pass"}, "pass", id="a-skip-says-nothing"),
+        pytest.param({}, {"verdict": "skip"}, "skip", id="a-later-skip-is-the-newest"),
+        pytest.param({}, {"verdict": "skip", "reason": WANTS}, "pass", id="fewer-devices"),
+        pytest.param({"verdict": "skip", "reason": WANTS}, {"verdict": "skip"}, "skip", id="both"),
         pytest.param({"verdict": "fail", "recipe": "old"}, {}, "pass", id="another-recipe"),
         pytest.param({}, {"verdict": "not-run"}, "pass", id="not-run-is-no-evidence"),
     ],
