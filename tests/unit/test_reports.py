@@ -562,6 +562,18 @@ def test_csv_has_a_line_per_statement_with_its_kind(tmp_path):
         assert [line["kind"] for line in csv.DictReader(stream)] == ["measured"] * 3
 
 
+def test_a_line_of_features_names_the_run_of_its_verdict(tmp_path):
+    """Not the column's last one, which skipped the test for want of devices."""
+    now = {"run": "run2", "time": "2026-11-23T03:00:00Z"}
+    skipped = row(verdict="skip", reason="needs 2 devices; there is 1", **now)
+    made = tables.build([row(), skipped, row(feature="fp8", test="test_f.py::f", **now)])
+    with csvfiles.write(made, tmp_path)[0].open(newline="", encoding="utf-8") as stream:
+        assert {(line["verdict"], line["run"]) for line in csv.DictReader(stream)} == {
+            ("pass", "run1"),
+            ("pass", "run2"),
+        }
+
+
 def test_empty_tables_make_a_sentence(tmp_path):
     """A fresh clone can be reported on."""
     made = tables.build([])
