@@ -49,9 +49,10 @@ def render(table: "pd.DataFrame") -> str:
     lines += ["", f"{len(measured)} measured, {len(differ)} differ from what is declared:", ""]
     groups: dict[tuple[str, str], list[str]] = {}
     for row in differ:
-        groups.setdefault((row["torchao"], row["difference"]), []).append(row["torch"])
+        release = f"{code(row['torch'])}{_where(row)}"
+        groups.setdefault((row["torchao"], row["difference"]), []).append(release)
     lines += [
-        f"- {code('torchao ' + torchao)} {difference}: torch {', '.join(map(code, releases))}"
+        f"- {code('torchao ' + torchao)} {difference}: torch {', '.join(releases)}"
         for (torchao, difference), releases in groups.items()
     ]
     return "\n".join(lines).rstrip(":\n" if not differ else "\n") + "\n"
@@ -61,8 +62,7 @@ def _grid(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Both side by side: what the configuration classes did, and what is declared."""
     cells: dict[tuple[str, str], list[str]] = {}
     for row in rows:
-        where = f" ({row['device']})" if row["device"] not in {"", "cpu"} else ""
-        text = f"{mark(_verdict(row['config'])).symbol}{where} {row['declared']}"
+        text = f"{mark(_verdict(row['config'])).symbol}{_where(row)} {row['declared']}"
         cells.setdefault((row["torchao"], row["torch"]), []).append(text.strip())
     columns = sorted({torch for _, torch in cells}, key=natural)
     lines = [
@@ -70,6 +70,10 @@ def _grid(rows: list[dict[str, Any]]) -> Iterator[str]:
         for torchao in sorted({torchao for torchao, _ in cells}, key=natural)
     ]
     return table_lines(["torchao", *map(code, columns)], lines)
+
+
+def _where(row: dict[str, Any]) -> str:
+    return f" ({row['device']})" if row["device"] not in {"", "cpu"} else ""
 
 
 def _verdict(words: str) -> str:

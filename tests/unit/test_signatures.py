@@ -58,6 +58,12 @@ def test_no_two_have_one_id():
             id="package-with-a-c++-library-of-its-own",
         ),
         pytest.param(
+            "the process ended by SIGSEGV in the middle of the test: "
+            "test_export.py::test_aoti_dynamic Fatal Python error: Segmentation fault",
+            "second-libstdcxx",
+            id="the-same-in-the-process-itself",
+        ),
+        pytest.param(
             "RuntimeError: The NVIDIA driver on your system is too old (found version 12040). "
             "Please update your GPU driver by downloading and installing a new version",
             "driver-too-old",

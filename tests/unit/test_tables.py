@@ -1,14 +1,19 @@
 """Rows become tables in which nothing is green that was not measured as a pass."""
 
 import json
+import re
+import sys
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 
 from matrix import tables
+from matrix.inside import needs
 from matrix.reports.marks import MARKS
 from matrix.rows import TEST_VERDICTS, Row
 from matrix.tables.verdicts import FLAKY, LOUDNESS, loudest
+from matrix.verdicts import WANTS_DEVICES
 
 H200 = {"execution": "docker-cuda", "backend": "docker", "device": "cuda"} | {
     "device_model": "NVIDIA H200",
@@ -130,6 +135,13 @@ def test_a_skip_for_want_of_devices_hides_no_result(reason, shown, days):
     grown = [outcome(feature="b", test=f"test_b.py::{n}", day=then) for n in "abc"]
     assert features(ran, skipped, *grown) == {"torch2.9.0-cu128-py3.12": [shown, "pass"]}
     assert features(skipped) == {"torch2.9.0-cu128-py3.12": ["skip"]}
+
+
+def test_a_want_of_devices_is_said_in_the_words_of_the_need(monkeypatch):
+    """The reason is read again, from rows."""
+    cuda = SimpleNamespace(is_available=lambda: True, device_count=lambda: 1)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    assert re.fullmatch(WANTS_DEVICES, needs.missing(["devices:2"]))
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,9 @@ def test_the_report_lists_the_differences():
     text = report.render(made.torchao)
     assert "2 measured, 1 differ from what is declared:" in text
     assert "- `torchao 0.14.1` works, not declared: torch `2.13.0`" in text
+    on_gpu = row("0.14.1", "2.13.0", device="cuda", execution="host-cuda")
+    text = report.render(tables.build([row("0.14.1", "2.13.0"), on_gpu]).torchao)
+    assert "torch `2.13.0`, `2.13.0` (cuda)" in text
 
 
 def test_the_grid_shows_both_side_by_side():
