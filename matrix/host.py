@@ -9,7 +9,7 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
-from matrix import resources
+from matrix import facts, resources
 from matrix.backends.interpreter import PROBE_TIMEOUT
 from matrix.cells import Cell, select
 from matrix.errors import InputError, NothingToRun
@@ -31,12 +31,15 @@ class Host:
     identity: str
     others: tuple[Cell, ...] = ()
 
-    def chosen(self, selections: Sequence[str]) -> "list[Host]":
+    def chosen(self, selections: Sequence[str], *, once: bool = False) -> "list[Host]":
         """The interpreter as each cell that is selected; without a selection as the plain one.
 
+        `once` as one of them, with a companion if it can: two cells that are compared differ.
         Raises `NothingToRun` where it is none of them.
         """
         cells = select((self.cell, *self.others), selections) if selections else (self.cell,)
+        if once:
+            cells = cells[-1:]
         if not cells:
             names = " or ".join(cell.id for cell in (self.cell, *self.others))
             message = f"`{self.python}` is {names}, which the selection leaves out"
@@ -92,11 +95,12 @@ def look_at(python: Path, workspace: Workspace) -> Host:
     place = [str(python.parent.resolve() / python.name), str(python.resolve()), probe["python"]]
     packages = sorted((probe.get("packages") or {}).items())
     identity = hashlib.sha256(repr((place, packages)).encode()).hexdigest()[:16]
-    have_companions = [
+    beside = dict.fromkeys(
         f"{companion.package}=={version.partition('+')[0]}"
         for companion in workspace.definition.companions
+        if companion.torch.contains(facts.version(cell.torch), prereleases=True)
         for name, version in packages
         if name == canonicalize_name(companion.package)
-    ]
-    others = tuple(replace(cell, companions=(each,)) for each in have_companions)
+    )
+    others = tuple(replace(cell, companions=(each,)) for each in beside)
     return Host(python=python, cell=cell, identity=identity, others=others)

@@ -14,9 +14,8 @@ def newest_of(runs: Iterable[RunInfo]) -> list[Entry]:
 def shown_of(runs: Iterable[RunInfo]) -> list[Entry]:
     """The same for tables, which take of each test its last run: with what is not covered.
 
-    A run of chosen tests does not hide one of all, nor does one on fewer devices hide one on more:
-    entries stay that skipped fewer tests than every later one, and those of other settings that
-    ran more.
+    A run of chosen tests does not hide one of all: entries of other settings stay that ran more
+    tests than every later one.
     """
     return [entry for chain in _chains(runs) for entry in chain]
 
@@ -40,10 +39,8 @@ def _chains(runs: Iterable[RunInfo]) -> list[list[Entry]]:
 
 
 def _covers_more(old: Entry, new: Entry) -> bool:
-    if old.verdict or new.verdict:
+    if old.recipe == new.recipe or old.verdict or new.verdict:
         return False
-    if old.counts.get("skip", 0) < new.counts.get("skip", 0):
-        return True
     if part_of(old.recipe, "settings") == part_of(new.recipe, "settings"):
         return False
     return sum(old.counts.values()) > sum(new.counts.values())

@@ -173,6 +173,10 @@ class Store:
         found = {path.name: path for path in (*bundles_in(tracked), *bundles_in(local))}
         return [found[run_id] for run_id in sorted(found)]
 
+    def runs_in(self, *, published: bool = False) -> list[RunInfo]:
+        """The runs of this machine, or the published ones, oldest first."""
+        return self._in(self.folders[published])
+
     def _in(self, folder: Path) -> list[RunInfo]:
         return [self._read(path) for path in bundles_in(folder)]
 

@@ -16,7 +16,8 @@ GROUP BY run, cell, torch, variant, accelerator, python, companions, execution, 
 CREATE VIEW newest AS
 WITH recipes AS (
     SELECT cell, torch, variant, accelerator, python, companions, execution, backend, provision,
-        device_model, suite, feature, test, recipe, max(title) AS title, max(driver) AS driver,
+        device_model, suite, feature, test, recipe, max(title) AS title,
+        arg_max(driver, stamp_of(verdict, reason, time, run)) AS driver,
         max(stamp_of(verdict, reason, time, run)) AS stamp,
         arg_max(run, stamp_of(verdict, reason, time, run)) AS run,
         arg_max(time, stamp_of(verdict, reason, time, run)) AS time,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matrix.cells import Cell, any_of
+from matrix.cells import Cell, any_of, select
 from matrix.cli.page import mistakes
 from matrix.definition import Profile
 from matrix.errors import InputError, NothingToRun
@@ -109,7 +109,7 @@ def planned(arguments: argparse.Namespace, workspace: Workspace) -> tuple["Plan"
         from matrix.host import look_at
 
         pythons = [look_at(python, workspace) for python in dict.fromkeys(arguments.python)]
-        hosts = [host for python in pythons for host in python.chosen(arguments.select)]
+        hosts = _chosen(arguments, profile, pythons)
         cells = tuple(host.cell for host in hosts)
         _one_each(hosts)
         make_host = setups.mounted if arguments.backend == "docker" else setups.host
@@ -133,6 +133,26 @@ def planned(arguments: argparse.Namespace, workspace: Workspace) -> tuple["Plan"
         setup.close()
         raise
     return plan, setup
+
+
+def _chosen(
+    arguments: argparse.Namespace, profile: Profile, pythons: "Sequence[Host]"
+) -> "list[Host]":
+    """Interpreters as the selected cells; without a selection as those of a profile that is named.
+
+    Raises `NothingToRun` where an interpreter is none, or no interpreter is a cell to compare.
+    """
+    wanted = arguments.select
+    if not wanted and arguments.profile:
+        found = [select((p.cell, *p.others), profile.select) for p in pythons]
+        wanted = [cell.id for cells in found for cell in cells] if all(found) else []
+    compared = getattr(arguments, "compare", None)
+    hosts = [host for p in pythons for host in p.chosen(wanted, once=bool(compared))]
+    absent = set(compared or ()) - {host.cell.id for host in hosts}
+    if absent:
+        names = ", ".join(f"`{name}`" for name in sorted(absent))
+        raise NothingToRun(f"no interpreter is {names}; name one with `--python` for each cell")
+    return hosts
 
 
 def _one_each(hosts: "Sequence[Host]") -> None:

@@ -141,10 +141,15 @@ def _complain(lost: list[Entry]) -> "Damaged":
     return damaged
 
 
-def _columns(store: "Store", entries: Sequence[Entry]) -> Mapping[str, Sequence[object]]:
+def _columns(
+    store: "Store", entries: Sequence[Entry], *, published: bool
+) -> Mapping[str, Sequence[object]]:
     """The rows of these results for tables, and one in place of each file that is damaged."""
+    from matrix.wants import with_more_devices
+
     lost: list[Entry] = []
     found = store.columns(entries, _complain(lost))
+    found = with_more_devices(store, entries, found, published=published)
     for row in map(damaged_row, lost):
         for name, values in found.items():
             values.append(getattr(row, name))
@@ -178,7 +183,7 @@ def tables_of(
 
     profile, store = workspace.profile(arguments.profile), workspace.store
     return tables.build(
-        _columns(store, entries),
+        _columns(store, entries, published=published),
         excluded=workspace.expansion.excluded,
         baseline=workspace.baseline(profile, (entry.cell for entry in entries)),
         stale=stale(workspace, entries) if outdated is None else outdated,

@@ -87,7 +87,7 @@ def build(
     shown = long.rows if is_shown.all() else long.rows[is_shown]
     every = [frame(earlier).rows, long.rows]
     marked = with_flaky(shown, pd.concat([part for part in every if len(part)] or every))
-    current = long if marked is long.rows else Frame(marked, picked=True)
+    current = long if marked is long.rows else Frame(marked)
     columns = current.executions
     places = zip(columns["cell"], columns["execution"], strict=True)
     features, problems = feature_table(current), problem_table(current)

@@ -11,7 +11,6 @@ import pandas as pd
 from matrix.facts import order
 from matrix.rows import ROW_FIELDS, Row
 from matrix.tables.verdicts import ACCEPTED
-from matrix.verdicts import WANTS_DEVICES
 
 _EXECUTION = ["cell", "execution", "on", "device_model", "provision"]
 _DEVICES = ("cpu", "cuda", "rocm")
@@ -24,20 +23,17 @@ _KEPT = (
 class Frame:
     """The long table, a line per row and a column per field of `Row`; and what tables need of it.
 
-    What several tables need is worked out once. `picked` rows are those of another frame's
-    `newest`: of them none is left out again.
+    What several tables need is worked out once.
     """
 
-    def __init__(self, rows: pd.DataFrame, *, picked: bool = False) -> None:
+    def __init__(self, rows: pd.DataFrame) -> None:
         self.rows = rows
-        self._picked = picked
 
     @cached_property
     def results(self) -> pd.DataFrame:
         """Rows of tests, oldest first, with the device `on` of their execution.
 
         A single test may name another `device`: a CPU test in a CUDA cell is still in that column.
-        What was skipped for want of devices hides no result on more of them.
         """
         rows = self.rows[self.rows["test"] != ""].sort_values("time", kind="stable")
         rows = with_waivers(rows)
@@ -45,8 +41,7 @@ class Frame:
         on = [
             e.rpartition("-")[2] if e.endswith(_DEVICES) else d.partition(":")[0] for e, d in pairs
         ]
-        rows = rows.assign(on=pd.Series(on, rows.index, dtype=object))
-        return rows if self._picked else _without_wants(_without_deleted(rows))
+        return rows.assign(on=pd.Series(on, rows.index, dtype=object))
 
     @cached_property
     def executions(self) -> pd.DataFrame:
@@ -106,31 +101,6 @@ def frame(rows: Iterable[Row] | Mapping[str, Sequence[object]]) -> Frame:
 
 def _by_execution(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
     return ((tuple(line[name] for name in _EXECUTION), line) for line in records(rows))
-
-
-def _without_wants(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows but those of tests that wanted more devices, and ran where there were more."""
-    skipped = rows["verdict"] == "skip"
-    skipped[skipped] = rows.loc[skipped, "reason"].str.fullmatch(WANTS_DEVICES)
-    if not skipped.any():
-        return rows
-    test = [*_EXECUTION, "suite", "test"]
-    ran = pd.MultiIndex.from_frame(rows.loc[rows["verdict"] != "skip", test])
-    hidden = pd.MultiIndex.from_frame(rows.loc[skipped, test]).isin(ran)
-    return rows.drop(rows.index[skipped][hidden])
-
-
-def _without_deleted(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows but those of tests that a later run of more tests has not."""
-    if rows["run"].eq(rows["run"].iloc[:1].squeeze()).all():
-        return rows
-    suite = [*_EXECUTION, "suite"]
-    tests = rows.groupby([*suite, "run"], sort=False)["test"].transform("nunique")
-    most = tests.groupby([rows[name] for name in suite]).transform("max")
-    has = pd.MultiIndex.from_frame(rows.loc[tests == most, [*suite, "test"]])
-    last = rows["run"].where(tests == most, "").groupby([rows[name] for name in suite])
-    older = (tests < most) & (rows["run"] < last.transform("max"))
-    return rows[~older | pd.MultiIndex.from_frame(rows[[*suite, "test"]]).isin(has)]
 
 
 def with_waivers(df: pd.DataFrame) -> pd.DataFrame:

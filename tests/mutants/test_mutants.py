@@ -177,7 +177,7 @@ def test_runs_prove_what_they_should():
 
 @pytest.mark.parametrize("label", GROUPS)
 def test_nothing_is_wrong_without_mutants(seen, label):
-    """The reference: what mutants break is whole in torch as it is."""
+    """The reference is torch as it is; on a device, where it has faults, what mutants break."""
     if not applicable(label):
         pytest.skip(f"needs a machine with {label}")
     reference = seen[label, ()].result()
@@ -187,8 +187,9 @@ def test_nothing_is_wrong_without_mutants(seen, label):
         for name in names
         for feature in mutants.MUTANTS[name].breaks
     }
-    assert broken
-    assert not {name: reference[name] for name in broken if reference[name] not in FINE}
+    assert broken <= reference.keys()
+    looked_at = broken if torch.cuda.is_available() else reference
+    assert not {name: reference[name] for name in looked_at if reference[name] not in FINE}
 
 
 @pytest.mark.parametrize("name", mutants.MUTANTS)

@@ -138,5 +138,17 @@ def test_an_interpreter_with_companions_is_other_cells_too(probed, monkeypatch):
     assert [host.cell.id for host in found.chosen(["torch==2.6.0"])] == [plain, beside]
     assert [host.cell.id for host in found.chosen(["companion==torchao"])] == [beside]
     assert [host.cell.id for host in found.chosen(["companion==none"])] == [plain]
+    assert [host.cell.id for host in found.chosen(["torch==2.6.0"], once=True)] == [beside]
+    assert [host.cell.id for host in found.chosen([plain], once=True)] == [plain]
     with pytest.raises(NothingToRun, match=rf"is {plain} or {beside}, which the selection leaves"):
         found.chosen(["companion==flash-attn"])
+
+
+def test_a_companion_of_other_releases_of_torch_makes_no_cell(probed, monkeypatch):
+    """And one of two blocks makes one."""
+    monkeypatch.setitem(PROBE["packages"], "torchao", "0.18.0")
+    monkeypatch.setitem(PROBE["packages"], "flash-attn", "2.8")
+    twice = COMPANIONS + COMPANIONS.replace("Flash_Attn", "vllm").replace("0.17.0", "0.18.0")
+    newer = twice.replace('["2.8"]\ntorch = ">=2.6"', '["2.8"]\ntorch = ">=2.7"')
+    others = [cell.companions for cell in probed(PROBE, more=newer).others]
+    assert others == [("torchao==0.18.0",)]

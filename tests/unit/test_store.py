@@ -249,21 +249,6 @@ def test_a_run_of_chosen_tests_does_not_hide_one_of_all(store, first, then, show
     assert [entry.counts["pass"] for entry in store.newest()] == [then[1]]
 
 
-@pytest.mark.parametrize(
-    ("first", "then", "shown"),
-    [
-        pytest.param({"pass": 9}, {"pass": 7, "skip": 2}, 2, id="fewer-devices"),
-        pytest.param({"pass": 7, "skip": 2}, {"pass": 9}, 1, id="more-devices"),
-        pytest.param({"pass": 7, "skip": 2}, {"pass": 7, "skip": 2}, 1, id="the-same"),
-    ],
-)
-def test_a_run_that_skips_does_not_hide_one_that_did_not(store, first, then, shown):
-    for counts in (first, then):
-        keep(store.create({}), recipe=PARTS.format("a"), counts=counts)
-    assert len(store.shown()) == shown
-    assert [entry.counts for entry in store.newest()] == [then]
-
-
 def test_a_cell_that_broke_hides_what_ran_before(store):
     keep(store.create({}), recipe=PARTS.format("a"), counts={"pass": 9})
     keep(store.create({}), recipe=PARTS.format("b"), counts={}, verdict="build-failed")

@@ -118,44 +118,11 @@ def test_the_newest_run_does_not_hide_another_test_of_the_feature():
     assert features(old, outcome(day=2)) == {"torch2.9.0-cu128-py3.12": ["wrong"]}
 
 
-@pytest.mark.parametrize(
-    ("reason", "shown"),
-    [
-        pytest.param("needs 2 devices; there is 1", "wrong", id="the-machine-had-fewer-devices"),
-        pytest.param("needs the package a", "skip", id="another-reason"),
-    ],
-)
-@pytest.mark.parametrize("days", [(1, 2), (2, 1)], ids=["then", "before"])
-def test_a_skip_for_want_of_devices_hides_no_result(reason, shown, days):
-    before, then = days
-    ran = outcome(verdict="wrong", day=before)
-    skipped = outcome(verdict="skip", reason=reason, day=then)
-    shown = "wrong" if then < before else shown
-    assert features(ran, skipped) == {"torch2.9.0-cu128-py3.12": [shown]}
-    grown = [outcome(feature="b", test=f"test_b.py::{n}", day=then) for n in "abc"]
-    assert features(ran, skipped, *grown) == {"torch2.9.0-cu128-py3.12": [shown, "pass"]}
-    assert features(skipped) == {"torch2.9.0-cu128-py3.12": ["skip"]}
-
-
 def test_a_want_of_devices_is_said_in_the_words_of_the_need(monkeypatch):
     """The reason is read again, from rows."""
     cuda = SimpleNamespace(is_available=lambda: True, device_count=lambda: 1)
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
     assert re.fullmatch(WANTS_DEVICES, needs.missing(["devices:2"]))
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "shown"),
-    [
-        pytest.param("ab", "bcd", "bcd", id="deleted"),
-        pytest.param("ab", "a", "ab", id="not-chosen"),
-    ],
-)
-def test_a_test_that_the_suite_has_no_more_is_not_shown(before, now, shown):
-    """Most tests are all of them: a run of fewer is one of chosen ones."""
-    old = [outcome(test=f"test_a.py::{n}", feature=n) for n in before]
-    new = [outcome(test=f"test_a.py::{n}", feature=n, day=2) for n in now]
-    assert {test[-1] for test in tables.frame([*old, *new]).newest["test"]} == set(shown)
 
 
 def test_a_collection_error_is_a_line_of_its_own():

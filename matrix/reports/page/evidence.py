@@ -69,7 +69,9 @@ def build(tables: "Tables", artefacts: Mapping[Key, Artefacts]) -> dict[str, Any
     sources: dict[tuple[str, str], dict[str, Any]] = {}
     for row in records(tables.outcomes):
         found = artefacts.get((row["run"], row["cell"], row["execution"], row["suite"]))
-        sources.setdefault((row["label"], row["suite"]), row)
+        newest = sources.setdefault((row["label"], row["suite"]), row)
+        if newest["run"] < row["run"]:
+            sources[row["label"], row["suite"]] = row
         place = rows.get(_subject(row))
         if place is None or (row["suite"] not in BUILTIN_SUITES and row["verdict"] == "pass"):
             continue
