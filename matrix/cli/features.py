@@ -51,13 +51,16 @@ def _details(one: Feature, counts: dict[str, int]) -> list[str]:
 def _verdicts(workspace: Workspace) -> dict[str, dict[str, int]]:
     """How often each feature had which verdict, of the newest evidence here, else published."""
     store = workspace.store
-    entries = store.shown() or store.shown(published=True)
+    local = store.shown()
+    entries = local or store.shown(published=True)
     if not entries:
         return {}
     from matrix.tables import feature_table, frame
     from matrix.tables.verdicts import NOT_MEASURED, count
+    from matrix.wants import with_more_devices
 
-    table = feature_table(frame(store.rows(entries)))
+    rows = with_more_devices(store, entries, store.columns(entries), published=not local)
+    table = feature_table(frame(rows))
     return {
         str(name): count(verdict for verdict in cells if verdict != NOT_MEASURED)
         for (_, name, _), cells in zip(table.index, table.to_numpy(), strict=True)
