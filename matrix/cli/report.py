@@ -58,7 +58,7 @@ def report_command(arguments: argparse.Namespace, workspace: Workspace) -> int:
     printed = not (arguments.json or files)
     if not (arguments.out or files or printed):
         return errors.OK
-    made = tables_of(arguments, workspace, entries, published=published)
+    made = tables_of(arguments, workspace, entries, published=published, run=bool(arguments.run))
     told = _changed(arguments, workspace, entries)
     if printed:
         show(arguments, workspace, made, told)
@@ -141,15 +141,10 @@ def _complain(lost: list[Entry]) -> "Damaged":
     return damaged
 
 
-def _columns(
-    store: "Store", entries: Sequence[Entry], *, published: bool
-) -> Mapping[str, Sequence[object]]:
+def _columns(store: "Store", entries: Sequence[Entry]) -> dict[str, list[object]]:
     """The rows of these results for tables, and one in place of each file that is damaged."""
-    from matrix.wants import with_more_devices
-
     lost: list[Entry] = []
     found = store.columns(entries, _complain(lost))
-    found = with_more_devices(store, entries, found, published=published)
     for row in map(damaged_row, lost):
         for name, values in found.items():
             values.append(getattr(row, name))
@@ -160,7 +155,7 @@ def print_tables(
     arguments: argparse.Namespace, workspace: Workspace, entries: Sequence[Entry]
 ) -> None:
     """Print the tables of a run; its folder of tables has those of everything local."""
-    shown = tables_of(arguments, workspace, entries)
+    shown = tables_of(arguments, workspace, entries, run=True)
     show(arguments, workspace, shown)
     seen = {(*entry.key, entry.run) for entry in entries}
     others = [entry for entry in workspace.store.shown() if (*entry.key, entry.run) not in seen]
@@ -175,15 +170,20 @@ def tables_of(
     outdated: Mapping[tuple[str, str], str] | None = None,
     *,
     published: bool = False,
+    run: bool = False,
 ) -> "Tables":
-    """Make the tables of these results, marked where they are stale."""
+    """Make the tables of these results, marked where they are stale; `run`: of this run alone."""
     from matrix import tables
     from matrix.chance import disagreeing
     from matrix.cli.stale import stale
+    from matrix.wants import with_more_devices
 
     profile, store = workspace.profile(arguments.profile), workspace.store
+    rows = _columns(store, entries)
+    if not run:
+        rows = with_more_devices(store, entries, rows, published=published)
     return tables.build(
-        _columns(store, entries, published=published),
+        rows,
         excluded=workspace.expansion.excluded,
         baseline=workspace.baseline(profile, (entry.cell for entry in entries)),
         stale=stale(workspace, entries) if outdated is None else outdated,

@@ -1,5 +1,7 @@
 """What a machine with fewer devices skips hides no result on more of them."""
 
+import csv
+
 import pytest
 from stores import feature, keep
 
@@ -53,3 +55,17 @@ def test_of_several_the_last_one_that_ran_counts(tmp_path, shown):
     keep(tmp_path, feature("a"), feature("b", **WANTS), night=2)
     keep(tmp_path, feature("a", **WANTS), feature("b", **WANTS), night=3)
     assert shown() == {"a": ("pass", 2), "b": ("pass", 1)}
+
+
+def test_a_report_of_one_run_is_of_that_run_alone(tmp_path, run_cli, matrix_file):
+    file = matrix_file('[matrix]\npython = ["3.11"]\n[[torch]]\nversion = "2.6.0"\n')
+    keep(tmp_path, feature("a", "wrong"))
+    run = keep(tmp_path, feature("a", **WANTS), feature("b"), night=2)
+    said = {}
+    for scope in ((), (run,)):
+        out = tmp_path / f"out{len(scope)}"
+        told = run_cli("report", *scope, "--file", file, "--results", tmp_path, "--out", out)
+        assert told.code == 0, told.err
+        lines = csv.DictReader((out / "features.csv").read_text(encoding="utf-8").splitlines())
+        said[scope] = {line["feature"]: line["verdict"] for line in lines}
+    assert said == {(): {"a": "wrong", "b": "pass"}, (run,): {"a": "skip", "b": "pass"}}
