@@ -60,15 +60,32 @@ class Redactor:
         return [self._data(item) for item in value] if isinstance(value, list | tuple) else value
 
     def clean(self, folder: Path) -> None:
-        """Rewrite the text artefacts of a suite and its rounds, where they name this machine."""
+        """Rewrite the text artefacts of a suite and its rounds, where they name this machine.
+
+        Also as pytest names a file of another folder: `../../results/local/…`.
+        """
+        relative = [(_relative(found), name) for found, name in self.names if found[:1] == "/"]
         for path in sorted(folder.rglob("*")):
             named = path.suffix in TEXTS or path.name == "Dockerfile"
             if named and path.is_file() and not path.is_symlink():
                 with path.open("rb") as stream:  # no more than is ever read of it
                     before = stream.read(MAX_BYTES).decode("utf-8", "surrogateescape")
-                after = self.text(before)
+                after = before
+                for pattern, name in relative if "../" in before else ():
+                    after = pattern.sub(name, after)
+                after = self.text(after)
                 if after != before or path.stat().st_size > MAX_BYTES:
                     path.write_bytes(after.encode("utf-8", "surrogateescape"))
+
+
+def _relative(path: str) -> re.Pattern[str]:
+    """A path as it looks from a folder beside it: `../`, and two or more of its last parts."""
+    *lead, above, last = map(re.escape, ["", *path.strip("/").split("/")])
+    tail = ""
+    for part in filter(None, lead):
+        tail = f"(?:{tail}{part}/)?"
+    above = f"{above}/" if above else ""
+    return re.compile(rf"(?:\.\./)+{tail}{above}{last}(?![\w.-])")
 
 
 NOTHING = Redactor(names=())

@@ -59,6 +59,23 @@ def test_engines_of_a_plan_are_named_by_what_they_are():
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("../../results/work/0/env/lib/a.py:3: in f", "<cell>/lib/a.py:3: in f"),
+        ("(\\n../../../home/x/results/work/0/env", "(\\n<cell>"),
+        ("../0/env", "<cell>"),
+        ("../results/work/0/b", "<work>/b"),
+        ("../env ../0/environ ../other/0/env 0/env", "../env ../0/environ ../other/0/env 0/env"),
+    ],
+)
+def test_a_path_from_a_folder_beside_it_is_named_too(tmp_path, text, cleaned):
+    (tmp_path / "suite.log").write_text(text)
+    work = Path("/home/x/results/work/0")
+    Redactor.of({"work": work}, ()).also("cell", work / "env").clean(tmp_path)
+    assert (tmp_path / "suite.log").read_text() == cleaned
+
+
 def test_a_dockerfile_is_a_text_too(tmp_path):
     (tmp_path / "Dockerfile").write_text("COPY /srv/wheels /x\n")
     HERE.clean(tmp_path)
