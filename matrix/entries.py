@@ -1,15 +1,12 @@
 """What a bundle says of one suite of one execution, and of a run."""
 
-import functools
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from matrix.rows import NOT_EVIDENCE
 
 SCHEMA = 1
-_FOLDER = re.compile(r"[^/\\\0.][^/\\\0]*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,51 +69,3 @@ class RunInfo:
         """A line on what is left out of it, if anything is."""
         part = " in part" if self.entries else ""
         return [f"{self.path} is left out{part}: {self.refusal}"] if self.refusal else []
-
-
-_FIELDS = tuple(field.name for field in fields(Entry))
-_KINDS: Mapping[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(_FIELDS, str),
-    "schema": int,
-    "seconds": (int, float),
-    "stages": dict,
-    "costs": dict,
-    "counts": dict,
-    "complaints": list,
-    "cache": dict,
-}
-
-
-@functools.lru_cache(maxsize=4096)  # nights repeat the same names
-def _is_folder(name: str) -> bool:
-    return _FOLDER.fullmatch(name) is not None
-
-
-@functools.lru_cache(maxsize=256)  # and of the same kinds
-def _are_kinds(names: tuple[str, ...], kinds: tuple[type, ...]) -> bool:
-    return all(issubclass(kind, _KINDS[name]) for name, kind in zip(names, kinds, strict=True))
-
-
-def newer_schema(data: object, name: str) -> str:
-    """Say that a file of a bundle is of a newer version of this package; "" where it is not."""
-    schema = data.get("schema") if isinstance(data, dict) else None
-    if not isinstance(schema, int) or schema <= SCHEMA:
-        return ""
-    return f"{name} is of schema {schema}, this version reads {SCHEMA}: update torch-matrix"
-
-
-def read_entry(data: object) -> Entry | None:
-    """Make an entry of parsed JSON; None where it is damaged or of another schema."""
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        return None
-    known = {name: data[name] for name in _FIELDS if name in data}
-    if not _are_kinds(tuple(known), tuple(map(type, known.values()))):
-        return None
-    known["complaints"] = tuple(known.get("complaints", ()))
-    try:
-        entry = Entry(**known)
-    except TypeError:
-        return None
-    # they are names of folders; a bundle may be a stranger's
-    names = (entry.run, entry.cell, entry.execution, entry.suite)
-    return entry if all(map(_is_folder, names)) else None

@@ -7,21 +7,26 @@ and told, every time.
 """
 
 import hashlib
+import itertools
 import json
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from matrix import entries
+from matrix.entries import Entry
 from matrix.months import by_month
 from matrix.process import Stopped
-from matrix.rows import SCHEMA, Row, arrow_schema
-from matrix.store import ROWS_FILE, RUN_FILE, Store, newer_run, write_json
+from matrix.rows import ROW_FIELDS, SCHEMA, Row, arrow_schema
+from matrix.store import ROWS_FILE, RUN_FILE, Damaged, Store, newer_run, write_json
 
 FOLDER = "rows"
+PLACE = ("cell", "execution", "suite")
+MANY = 20
+"""So many suites of a run are read sooner out of one file."""
 MAX_ROWS = 2_000_000  # of one suite
 MAX_BYTES = 1 << 30  # of one suite, unpacked
 
@@ -42,23 +47,76 @@ def long_table(store: Store, stop: threading.Event | None = None) -> LongTable:
     folder = store.local / FOLDER
     files: dict[str, Path] = {}
     complaints: list[str] = []
-    have = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    have = _names(folder)
     runs = store.paths()
     ids = {run.name for run in runs}
     _forget(folder, {name for name in have if name.rpartition("-")[0] not in ids})
     for run in runs:
         if stop and stop.is_set():
             raise Stopped
-        name = f"{run.name}-{_fingerprint(run)}"
-        path, told = folder / f"{name}.parquet", folder / f"{name}.json"
-        if path.name not in have:
-            folder.mkdir(parents=True, exist_ok=True)
-            _put_together(run, path, told)
-            _forget(folder, {old for old in have if old.startswith(f"{run.name}-")})
+        path, told = _current(folder, run, have)
         if path.name not in have or told.name in have:
             complaints += _told(told)
         files[run.name] = path
     return LongTable(files=tuple(by_month(store, files)), complaints=tuple(complaints))
+
+
+def columns(store: Store, entries: Iterable[Entry], damaged: Damaged) -> dict[str, list[Any]]:
+    """The rows of entries as `Store.columns` gives them; of many in a run out of its one file."""
+    folder = store.local / FOLDER
+    have, runs = _names(folder), {path.name: path for path in store.paths()}
+    by_run: dict[str, dict[tuple[str, str, str], Entry]] = {}
+    for entry in entries:
+        by_run.setdefault(entry.run, {})[entry.key] = entry
+    parts = []
+    for run, wanted in by_run.items():
+        found: set[tuple[str, str, str]] = set()
+        if len(wanted) >= MANY and run in runs:
+            path, _ = _current(folder, runs[run], have)
+            parts.append(_chosen(path, wanted))
+            found = set(zip(*(parts[-1][name] for name in PLACE), strict=True))
+        rest = [entry for key, entry in wanted.items() if key not in found]
+        parts.append(store.columns(rest, damaged))
+    return {name: list(itertools.chain(*(part[name] for part in parts))) for name in ROW_FIELDS}
+
+
+def _chosen(path: Path, wanted: Collection[tuple[str, str, str]]) -> dict[str, list[Any]]:
+    """The rows of some entries in the file of a run, by field of `Row`; equal texts are one."""
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    with pq.ParquetFile(path) as file:
+        table = file.read()
+    keys = zip(*(table[name].to_pylist() for name in PLACE), strict=True)
+    table = table.filter(pa.array([key in wanted for key in keys], pa.bool_()))
+    found = {name: _shared(table[name]) for name in ROW_FIELDS}
+    return found | {"samples": [tuple(some or ()) for some in found["samples"]]}
+
+
+def _shared(values: Any) -> list[Any]:  # noqa: ANN401  pyarrow has no types
+    """Plain values of a column, in which equal texts are one object."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    if not pa.types.is_string(values.type):
+        return list(values.to_pylist())
+    coded = values.combine_chunks().dictionary_encode()
+    texts = coded.dictionary.to_pylist()
+    return [texts[place] for place in coded.indices.to_pylist()]
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _current(folder: Path, run: Path, have: Collection[str]) -> tuple[Path, Path]:
+    """The file of a run's rows, and the one of what was left out of them; made where it is not."""
+    name = f"{run.name}-{_fingerprint(run)}"
+    path, told = folder / f"{name}.parquet", folder / f"{name}.json"
+    if path.name not in have:
+        folder.mkdir(parents=True, exist_ok=True)
+        _put_together(run, path, told)
+        _forget(folder, {old for old in have if old.startswith(f"{run.name}-")})
+    return path, told
 
 
 def _forget(folder: Path, names: set[str]) -> None:

@@ -11,13 +11,14 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from matrix.engines.archives import name_refusal
-from matrix.entries import SCHEMA, newer_schema, read_entry
+from matrix.entries import SCHEMA
+from matrix.entryfiles import newer_schema, read_entry, read_run_file, schema_of
 from matrix.incoming import CAPS, SourceRefused, folder_of, shown
 from matrix.longtable import read_table
-from matrix.store import ENTRY_FILE, PLAN_FILE, ROWS_FILE, RUN_FILE, RUN_ID, load_json
+from matrix.store import ENTRY_FILE, PLAN_FILE, ROWS_FILE, RUN_FILE, RUN_ID, text_of
 
 DEPTH = 8
 Outcome = Literal["merged", "present", "refused"]
@@ -165,10 +166,10 @@ def _odd_files(bundle: Path) -> Iterator[str]:
 
 
 def _suite_problem(folder: Path, run: str) -> str:
-    data = load_json(folder / ENTRY_FILE)
-    if reason := _schema_problem(data, ENTRY_FILE):
+    text = text_of(folder / ENTRY_FILE)
+    if reason := _schema_problem(text, ENTRY_FILE):
         return reason
-    entry = read_entry(data)
+    entry = read_entry(text)
     if entry is None:
         return f"{ENTRY_FILE} is damaged"
     if entry.run != run or entry.key != folder.parts[-3:]:
@@ -182,19 +183,19 @@ def _suite_problem(folder: Path, run: str) -> str:
 
 def _file_problems(path: Path, run: str, known: set[str]) -> Iterator[str]:
     """What is wrong with plan.json or run.json."""
-    data = load_json(path)
-    if reason := _schema_problem(data, path.name):
+    text = text_of(path)
+    if reason := _schema_problem(text, path.name):
         yield reason
         return
     if path.name != RUN_FILE:
         return
-    if data.get("id", run) != run:
-        yield f"{RUN_FILE} is of {ascii(data['id'])[:80]}"
-    listed = data.get("executions")
-    if not isinstance(listed, list):
+    about = read_run_file(text)
+    if about is None:
         yield f"{RUN_FILE} is damaged"
         return
-    for item in listed:
+    if about.id not in {"", run}:
+        yield f"{RUN_FILE} is of {ascii(about.id)[:80]}"
+    for item in about.executions:
         entry = read_entry(item)
         if entry is None:
             yield f"{RUN_FILE} is damaged"
@@ -202,9 +203,6 @@ def _file_problems(path: Path, run: str, known: set[str]) -> Iterator[str]:
             yield f"it is cut short: {'/'.join(entry.key)} of {RUN_FILE} is not there"
 
 
-def _schema_problem(data: Any, name: str) -> str:  # noqa: ANN401  JSON
-    if not isinstance(data, dict):
-        return f"{name} is damaged"
-    if reason := newer_schema(data, name):
-        return reason
-    return "" if data.get("schema") == SCHEMA else f"{name} is damaged"
+def _schema_problem(text: bytes, name: str) -> str:
+    schema = schema_of(text)
+    return newer_schema(schema, name) or ("" if schema == SCHEMA else f"{name} is damaged")

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from matrix.entries import SCHEMA, Entry, RunInfo, newer_schema, read_entry
+from matrix.entries import SCHEMA, Entry, RunInfo
 from matrix.errors import InfrastructureError, InputError
 from matrix.newest import newest_of, shown_of
 from matrix.rows import ROW_FIELDS, Row, read_columns, read_rows, write_rows
@@ -73,6 +73,8 @@ class Bundle:
 
     def finish(self, data: Mapping[str, object]) -> None:
         """Write run.json, the mark of a run that came to its end."""
+        from matrix.entryfiles import read_entry  # noqa: PLC0415  as in `read_run`
+
         entries = [asdict(entry) for item in _scan(self.path) if (entry := read_entry(item))]
         write_json(self.path / RUN_FILE, {"schema": SCHEMA, **data, "executions": entries})
 
@@ -93,40 +95,45 @@ def bundles_in(folder: Path) -> list[Path]:
     return [path for path in names if path.is_dir() and not path.name.startswith(".")]
 
 
-def load_json(path: Path) -> Any:  # noqa: ANN401  JSON
-    """Parse a JSON file; None where it cannot be read."""
+def text_of(path: Path) -> bytes:
+    """What is in a file of a bundle; nothing where it cannot be read."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
-def _scan(run: Path) -> Iterator[Any]:
+def _scan(run: Path) -> Iterator[bytes]:
     for path in sorted(run.glob(f"cells/*/*/*/{ENTRY_FILE}")):
         if not path.parent.name.startswith("."):
-            yield load_json(path)
+            yield text_of(path)
 
 
 def read_run(path: Path) -> RunInfo:
     """Read the folder of one run; of one of a newer schema nothing is taken."""
-    data = load_json(path / RUN_FILE)
-    refusal = newer_schema(data, RUN_FILE) if data else newer_run(path)
+    # a twentieth of a second that `query` does not need
+    from matrix.entryfiles import newer_schema, read_entry, read_run_file, schema_of  # noqa: PLC0415
+
+    about = read_run_file(text_of(path / RUN_FILE))
+    refusal = newer_schema(about.schema, RUN_FILE) if about else newer_run(path)
     entries: tuple[Entry, ...] = ()
     if not refusal:
-        listed = data.get("executions") if isinstance(data, dict) else None
-        found = listed if isinstance(listed, list) else list(_scan(path))
+        found = about.executions if about else list(_scan(path))
         entries = tuple(e for e in map(read_entry, found) if e)
         if len(entries) < len(found):
-            refusal = next(filter(None, (newer_schema(item, ENTRY_FILE) for item in found)), "")
+            told = (newer_schema(schema_of(item), ENTRY_FILE) for item in found)
+            refusal = next(filter(None, told), "")
     return RunInfo(
-        path=path, id=path.name, finished=data is not None, entries=entries, refusal=refusal
+        path=path, id=path.name, finished=about is not None, entries=entries, refusal=refusal
     )
 
 
 def newer_run(path: Path) -> str:
     """Say that a run is of a newer version of this package; "" where it is not."""
+    from matrix.entryfiles import newer_schema, schema_of  # noqa: PLC0415  as in `read_run`
+
     name = RUN_FILE if (path / RUN_FILE).exists() else PLAN_FILE
-    return newer_schema(load_json(path / name), name)
+    return newer_schema(schema_of(text_of(path / name)), name)
 
 
 class Store:
@@ -277,7 +284,8 @@ class Store:
 
     def publish(self, run: RunInfo) -> Path:
         """Copy a local run to the tracked ones; raises `InputError` for an unfinished run."""
-        done = run.finished and not load_json(run.path / RUN_FILE).get("interrupted")
+        about = json.loads(text_of(run.path / RUN_FILE)) if run.finished else {"interrupted": True}
+        done = not about.get("interrupted")
         if not done or not run.entries:
             problem = "publish a run that came to its end; `python -m matrix run` does the rest"
             raise InputError(f"run `{run.id}` is not whole", [problem])

@@ -143,8 +143,10 @@ def _complain(lost: list[Entry]) -> "Damaged":
 
 def _columns(store: "Store", entries: Sequence[Entry]) -> dict[str, list[object]]:
     """The rows of these results for tables, and one in place of each file that is damaged."""
+    from matrix.longtable import columns
+
     lost: list[Entry] = []
-    found = store.columns(entries, _complain(lost))
+    found = columns(store, entries, _complain(lost))
     for row in map(damaged_row, lost):
         for name, values in found.items():
             values.append(getattr(row, name))

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,8 +76,7 @@ def names(executions: "pd.DataFrame") -> Names:
     }
     if len(set(tokens.values())) < len(tokens):
         return Names(common="", tokens={x: (x,) for x in rows}, short={x: x for x in rows})
-    short = {label: _shortest(row, list(tokens.values())) for label, row in tokens.items()}
-    return Names(common=" ".join(filter(None, common)), tokens=tokens, short=short)
+    return Names(common=" ".join(filter(None, common)), tokens=tokens, short=_shortest(tokens))
 
 
 def _variant_says_device(
@@ -88,15 +88,22 @@ def _variant_says_device(
     return native and len(devices) > 1 and len({row[:-1] for row in rows.values()}) == len(rows)
 
 
-def _shortest(row: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """Join the fewest tokens of a row that no other row has, always with the first one."""
-    for size in range(len(row)):
-        for rest in itertools.combinations(range(1, len(row)), size):
-            chosen = (0, *rest)
-            same = [other for other in rows if all(other[p] == row[p] for p in chosen)]
-            if len(same) == 1:
-                return "-".join(filter(None, (row[p] for p in chosen)))
-    return "-".join(filter(None, row))
+def _shortest(rows: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """Join the fewest tokens of each row that no other row has, always with the first one."""
+    size = len(next(iter(rows.values()), ()))
+    ways = [
+        (0, *rest)
+        for count in range(size)
+        for rest in itertools.combinations(range(1, size), count)
+    ]
+    found: dict[str, str] = {}
+    for chosen in ways:
+        kept = {label: tuple(row[place] for place in chosen) for label, row in rows.items()}
+        shared = Counter(kept.values())
+        for label, tokens in kept.items():
+            if shared[tokens] == 1:
+                found.setdefault(label, "-".join(filter(None, tokens)))
+    return {label: found[label] for label in rows}
 
 
 def _tokens(

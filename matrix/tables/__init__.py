@@ -85,8 +85,7 @@ def build(
     # A store of many runs is read once; the tables need only the last run of each test.
     is_shown = (long.rows["test"] == "") | long.rows.index.isin(long.newest.index)
     shown = long.rows if is_shown.all() else long.rows[is_shown]
-    every = [frame(earlier).rows, long.rows]
-    marked = with_flaky(shown, pd.concat([part for part in every if len(part)] or every))
+    marked = with_flaky(shown, [frame(earlier).rows, long.rows])
     current = long if marked is long.rows else Frame(marked)
     columns = current.executions
     places = zip(columns["cell"], columns["execution"], strict=True)

@@ -1,21 +1,24 @@
 """Tests whose outcome changed while their recipe did not: what they show is chance."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from matrix.rows import NOT_EVIDENCE, SAME_TEST
 from matrix.tables.verdicts import FLAKY, spoken
 
 _SAME = list(SAME_TEST)
+_TOLD = [*_SAME, "run", "time", "metric", "verdict", "reason", "evidence"]
 _SILENT = NOT_EVIDENCE | {"", "skip"}
 
 
-def with_flaky(current: pd.DataFrame, earlier: pd.DataFrame) -> pd.DataFrame:
+def with_flaky(current: pd.DataFrame, others: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """`current` with the verdict `flaky` where another run of the same recipe gave another.
 
     The reason names all outcomes, newest last. Where one of them is `wrong` the verdict is: wrong
     numbers are no less wrong for being rare. What the user waived stays as it is.
     """
-    every = pd.concat([earlier, current]) if len(earlier) else current
+    every = pd.concat([part[_TOLD] for part in (*others, current)])
     tests = every[(every["test"] != "") & (every["metric"] == "") & (every["recipe"] != "")]
     tests = tests[~tests["verdict"].isin(_SILENT)].sort_values("time", kind="stable")
     tests = tests.drop_duplicates([*_SAME, "run"], keep="last")

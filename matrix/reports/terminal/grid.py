@@ -8,7 +8,7 @@ from functools import cached_property
 from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
-from rich.text import Text
+from rich.text import Span, Text
 
 from matrix.reports.text import clean
 
@@ -68,6 +68,8 @@ def draw(console: Console, grid: Grid) -> None:
         for line in itertools.chain.from_iterable(lines):
             line.rstrip()
             line.truncate(console.width, overflow="ellipsis")
+            if not console.color_system:
+                line.spans = []  # half the time of a large grid, for nothing
             console.print(line, soft_wrap=True)
 
 
@@ -76,14 +78,25 @@ def _beside(cells: Sequence[Text], widths: Sequence[int], *, bottom: bool = Fals
     parts = [list(text.split("\n")) if "\n" in text.plain else [text] for text in cells]
     if bottom:
         parts = [part[::-1] for part in parts]
-    made = []
-    for row in itertools.zip_longest(*parts):
-        line = Text()
-        for text, width in zip(row, widths, strict=True):
-            shown = text or Text()
-            line.append_text(shown).append(" " * (width - cell_len(shown.plain)))
-        made.append(line)
+    made = [_line(row, widths) for row in itertools.zip_longest(*parts)]
     return made[::-1] if bottom else made
+
+
+def _line(cells: Sequence[Text | None], widths: Sequence[int]) -> Text:
+    """Texts of one line, each filled up to its width."""
+    texts: list[str] = []
+    spans: list[Span] = []
+    end = 0
+    for cell, width in zip(cells, widths, strict=True):
+        if cell:
+            start, end = end, end + len(cell.plain)
+            texts.append(cell.plain)
+            spans.append(Span(start, end, cell.style))
+            spans += [span.move(start) for span in cell.spans]
+        blank = width - cell_len(texts[-1]) if cell else width
+        texts.append(" " * blank)
+        end += blank
+    return Text("".join(texts), spans=spans)
 
 
 def draw_numbers(console: Console, columns: Sequence[str]) -> None:
