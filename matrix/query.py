@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from matrix.errors import InputError
 from matrix.longtable import LongTable
 from matrix.process import Stopped
+from matrix.recipes import PARTS
 from matrix.rows import BAD, NOT_EVIDENCE
 from matrix.verdicts import ACCEPTED, FLAKY, LOUDNESS, WANTS_DEVICES, rank
 
@@ -168,14 +169,21 @@ def _macros() -> Iterator[str]:
         f"WHEN NOT differ OR recipe = '' OR verdict = 'skip' OR ends_with(verdict, {accepted}) "
         f"THEN verdict WHEN was_wrong THEN 'wrong' ELSE {_quoted(FLAKY)} END"
     )
-    # the last one is what counts: before all others one that was skipped for want of devices
-    yield (
-        "CREATE MACRO stamp_of(verdict, reason, time, run) AS CASE WHEN verdict = 'skip' "
-        f"AND regexp_full_match(reason, {_quoted(WANTS_DEVICES)}) THEN '0 ' ELSE '1 ' END "
-        "|| time || ' ' || run"
-    )
+    # the last one that is shown is what counts; one that was skipped for want of devices, least;
+    # one that never ran, not at all
     silent = ", ".join(map(_quoted, sorted(NOT_EVIDENCE)))
     yield f"CREATE MACRO is_evidence(verdict) AS verdict NOT IN ({silent})"
+    yield (
+        "CREATE MACRO stamp_of(verdict, reason, is_shown, time, run) AS CASE "
+        "WHEN NOT is_evidence(verdict) THEN '' ELSE CASE "
+        f"WHEN verdict = 'skip' AND regexp_full_match(reason, {_quoted(WANTS_DEVICES)}) THEN '0 ' "
+        "WHEN is_shown THEN '2 ' ELSE '1 ' END || time || ' ' || run END"
+    )
+    hashes, place = "string_split(recipe, '-')", PARTS.index("settings") + 1
+    yield (
+        f"CREATE MACRO settings_of(recipe) AS CASE WHEN len({hashes}) = {len(PARTS)} "
+        f"THEN {hashes}[{place}] ELSE recipe END"
+    )
     # `2.10.0` after `2.9.1`
     yield (
         "CREATE MACRO release(torch) AS list_transform("

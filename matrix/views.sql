@@ -12,25 +12,42 @@ GROUP BY run, cell, torch, variant, accelerator, python, companions, execution, 
     device_model, suite, feature;
 
 -- A feature in each place, by the newest evidence on each of its tests; a skip for want of
--- devices is none where the test ran on more. Two outcomes of one recipe are `flaky`, or `wrong` where one of them is. `first_passed` and `last_passed` are of all tests.
+-- devices is none where the test ran on more. Two outcomes of one recipe are `flaky`, or `wrong`
+-- where one of them is. `first_passed` and `last_passed` are of all tests.
 CREATE VIEW newest AS
-WITH recipes AS (
+WITH suites AS (
+    SELECT cell, execution, device_model, suite, run, any_value(recipe) AS recipe, count(*) AS tests
+    FROM rows
+    WHERE test <> '' AND metric = '' AND verdict <> ''
+    GROUP BY cell, execution, device_model, suite, run
+    HAVING bool_or(is_evidence(verdict))
+), shown AS (
+    -- as tables do: the last run, and earlier ones of other settings that ran more tests than all
+    -- later ones; a test that is in none of them is no more
+    SELECT cell, execution, device_model, suite, run, true AS is_shown
+    FROM suites
+    QUALIFY run = max(run)
+        OVER (PARTITION BY cell, execution, device_model, suite, settings_of(recipe))
+        AND tests > coalesce(max(tests) OVER (
+            PARTITION BY cell, execution, device_model, suite ORDER BY run
+            ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING), 0)
+), marked AS (
+    SELECT *, stamp_of(verdict, reason, is_shown, time, run) AS stamp
+    FROM rows LEFT JOIN shown USING (cell, execution, device_model, suite, run)
+    WHERE feature <> '' AND metric = '' AND verdict <> ''
+), recipes AS (
     SELECT cell, torch, variant, accelerator, python, companions, execution, backend, provision,
         device_model, suite, feature, test, recipe, max(title) AS title,
-        arg_max(driver, stamp_of(verdict, reason, time, run)) AS driver,
-        max(stamp_of(verdict, reason, time, run)) AS stamp,
-        arg_max(run, stamp_of(verdict, reason, time, run)) AS run,
-        arg_max(time, stamp_of(verdict, reason, time, run)) AS time,
-        arg_max(verdict_of(verdict, waiver), stamp_of(verdict, reason, time, run)) AS verdict,
-        arg_max(reason, stamp_of(verdict, reason, time, run)) AS reason,
+        bool_or(is_shown) AS is_shown, max(stamp) AS stamp, arg_max(driver, stamp) AS driver,
+        arg_max(run, stamp) AS run, arg_max(time, stamp) AS time,
+        arg_max(verdict_of(verdict, waiver), stamp) AS verdict, arg_max(reason, stamp) AS reason,
         -- without DISTINCT, whose hash tables would hold a line per run
-        min(verdict) FILTER (verdict <> 'skip') IS DISTINCT FROM
-        max(verdict) FILTER (verdict <> 'skip') AS differ,
-        bool_or(verdict = 'wrong') AS was_wrong, count(*) FILTER (round < 2) AS runs,
+        min(verdict) FILTER (verdict <> 'skip' AND stamp <> '') IS DISTINCT FROM
+        max(verdict) FILTER (verdict <> 'skip' AND stamp <> '') AS differ,
+        bool_or(verdict = 'wrong') AS was_wrong, count(*) FILTER (round < 2 AND stamp <> '') AS runs,
         min(time) FILTER (verdict = 'pass') AS first_passed,
         max(time) FILTER (verdict = 'pass') AS last_passed
-    FROM rows
-    WHERE feature <> '' AND metric = '' AND verdict <> '' AND is_evidence(verdict)
+    FROM marked
     GROUP BY cell, torch, variant, accelerator, python, companions, execution, backend, provision,
         device_model, suite, feature, test, recipe
 ), tests AS (
@@ -42,6 +59,7 @@ WITH recipes AS (
     FROM recipes
     GROUP BY cell, torch, variant, accelerator, python, companions, execution, backend, provision,
         device_model, suite, feature, test
+    HAVING bool_or(is_shown) AND max(stamp) <> ''
 )
 SELECT max(run) AS run, max(time) AS time, cell, torch, variant, accelerator, python, companions,
     execution, backend, provision, device_model, max(driver) AS driver, suite, feature,

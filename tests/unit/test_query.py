@@ -82,6 +82,31 @@ def test_two_outcomes_of_one_recipe_are_flaky(results, ask, before, now, shown):
     assert ask("select verdict from newest").lines == ((shown,),)
 
 
+SETTINGS = "e-t-{}-w-m"
+
+
+@pytest.mark.parametrize(
+    ("then", "shown"),
+    [
+        pytest.param([("b", "all")], "b", id="it-was-deleted"),
+        pytest.param([("b", "chosen")], "ab", id="others-were-chosen"),
+        pytest.param([("b", "chosen"), ("bc", "all")], "bc", id="deleted-after-a-choice"),
+        pytest.param([("bcd", "chosen")], "bcd", id="a-larger-choice"),
+    ],
+)
+def test_a_test_that_is_no_more_does_not_count(results, ask, then, shown):
+    """As in tables: an earlier run stays that ran more tests, with other settings."""
+    nights = [("ab", "all"), *then]
+    for night, (names, settings) in enumerate(nights, 1):
+        rows = [feature(name, recipe=SETTINGS.format(settings)) for name in names]
+        keep(results, *rows, night=night)
+    answer = ask("select feature from newest order by feature")
+    assert "".join(name for (name,) in answer.lines) == shown
+    assert {test[-1] for test in Store(results).columns(Store(results).shown())["test"]} == set(
+        shown
+    )
+
+
 def test_releases_sort_as_numbers(results, ask):
     keep(results, *(feature("a", torch=torch) for torch in ("2.10.0", "2.9.1", "2.2.2")))
     answer = ask("select torch from newest order by release(torch)")
