@@ -24,9 +24,12 @@ from matrix.reports.reasons import Cause, causes, gaps, unmeasured, why_lines, w
 from matrix.reports.text import clean, number, scale
 from matrix.rows import Verdict
 from matrix.signatures import Known
-from matrix.tables.features import by_companions
+from matrix.tables.companions import by_companions, folded
+from matrix.tables.verdicts import NOT_MEASURED
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from matrix.tables import Tables
 
 FOLD = 20
@@ -85,10 +88,10 @@ def table_lines(head: Sequence[str], lines: Iterable[Sequence[str]]) -> Iterator
         yield "| " + " | ".join(line) + " |"
 
 
-def _heads(tables: "Tables", labels: Iterable[object]) -> Iterator[str]:
+def _heads(columns: "pd.DataFrame", labels: Iterable[object]) -> Iterator[str]:
     """Labels of columns, marked where what was measured is stale."""
     for label in map(str, labels):
-        stale = tables.executions.loc[label].get("stale")
+        stale = columns.loc[label].get("stale")
         yield f"{code(label)} {mark(Verdict.STALE)}" if stale else code(label)
 
 
@@ -107,13 +110,18 @@ def _features(tables: "Tables", short: Names) -> Iterator[str]:
             yield ""
         yield f"## Features{f' with {code(companion)}' if companion else ''} (measured)"
         yield ""
-        head = ["group", "feature", "", *_heads(tables, table.columns)]
+        shown, columns = table, tables.executions
+        if companion:
+            shown, columns = folded(table, columns, NOT_MEASURED)
+        head = ["group", "feature", "", *["with"] * bool(companion)]
         lines = []
-        for (group, name, title), cells in zip(table.index, table.to_numpy(), strict=True):
+        for (group, name, title, *version), cells in zip(
+            shown.index, shown.to_numpy(), strict=True
+        ):
             second = prose(str(title)) if title != name else ""
-            first = [code(str(group), 80), code(str(name), 80), second]
+            first = [code(str(group), 80), code(str(name), 80), second, *map(prose, version)]
             lines.append([*first, *(str(mark(str(verdict))) for verdict in cells)])
-        yield from table_lines(head, lines)
+        yield from table_lines([*head, *_heads(columns, shown.columns)], lines)
         missing += unmeasured(table)
     yield from cause_lines([*causes(tables.problems, ["feature"]), *missing], short)
 
@@ -154,7 +162,7 @@ def _throughput(tables: "Tables", short: Names) -> Iterator[str]:
             where = code(short.several(labels))
             yield f"Ratio of {where}, where it did not run: to {code(base)}."
     yield ""
-    head = ["workload", "metric", *_heads(tables, rows[0][1])]
+    head = ["workload", "metric", *_heads(tables.executions, rows[0][1])]
     lines = [
         _workload(key, list(cells.values()), ratios=ratios)
         for key, cells in rows
@@ -193,16 +201,17 @@ def _workload(key: Sequence[str], cells: list[dict[str, Any]], *, ratios: bool) 
 
 
 def _suites(tables: "Tables", short: Names) -> Iterator[str]:
-    table = tables.suites
-    if table.empty:
+    if tables.suites.empty:
         return
     yield "## Your suites (measured)"
     yield ""
-    head = ["suite", "file", *_heads(tables, table.columns)]
+    table, columns = folded(tables.suites, tables.executions, {})
+    some = any(table.index.get_level_values("companions"))
     lines = []
-    for (suite, file), cells in zip(table.index, table.to_numpy(), strict=True):
-        counts = [tally(value) or str(mark("not measured")) for value in cells]
-        lines.append([code(str(suite), 60), code(str(file), 120), *counts])
+    for (suite, file, version), cells in zip(table.index, table.to_numpy(), strict=True):
+        first = [code(str(suite), 60), code(str(file), 120), *[prose(version)] * some]
+        lines.append([*first, *(tally(value) or str(mark("not measured")) for value in cells)])
+    head = ["suite", "file", *["with"] * some, *_heads(columns, table.columns)]
     yield from table_lines(head, lines)
     yield from cause_lines(causes(tables.problems, ["feature", "throughput"], others=True), short)
 

@@ -16,7 +16,8 @@ from matrix.rows import Row
 from matrix.tables.cells import Excluded, cell_table
 from matrix.tables.changes import change_table, regression_table
 from matrix.tables.columns import Frame, frame
-from matrix.tables.features import by_companions, feature_table
+from matrix.tables.companions import by_companions, folded
+from matrix.tables.features import feature_table
 from matrix.tables.flaky import with_flaky
 from matrix.tables.problems import problem_table
 from matrix.tables.releases import release_table
@@ -35,6 +36,7 @@ __all__ = [
     "cell_table",
     "change_table",
     "feature_table",
+    "folded",
     "frame",
     "problem_table",
     "regression_table",

@@ -62,7 +62,7 @@ class Frame:
             for place, line in _by_execution(rows.drop_duplicates(_EXECUTION))
         ]
         lines.sort(key=_column_order)
-        labels = pd.Index(_labels(lines), dtype=object, name="label")
+        labels = pd.Index(labels_of(lines), dtype=object, name="label")
         return pd.DataFrame(lines, columns=_KEPT.split(), index=labels, dtype=object)
 
     @cached_property
@@ -136,21 +136,7 @@ def file_of(test: str) -> str:
     return test.partition("::")[0]
 
 
-def natural(text: str) -> list[tuple[int, int, str]]:
-    """Sort key in which numbers count as integers: `rocm7.14` after `rocm7.2`."""
-    parts = re.findall(r"(\d{1,18})|(\D+|\d+)", text)
-    return [(0, int(number), "") if number else (1, 0, other) for number, other in parts]
-
-
-def short_model(model: str) -> str:
-    """Shorten a device model for a label: `NVIDIA H200` → `H200`."""
-    text = re.sub(
-        r"\((R|TM)\)|@.*|\b(NVIDIA|AMD|Intel|Instinct|CPU|Processor|\d+-Core)\b", " ", model
-    )
-    return "-".join(re.findall(r"[\w.+]+", text)) or "unknown"
-
-
-def _labels(lines: Sequence[dict[str, Any]]) -> list[str]:
+def labels_of(lines: Sequence[dict[str, Any]]) -> list[str]:
     """Cell id, and of device, model, backend and provision only what tells columns apart."""
     tags: list[list[str]] = [
         [r["device"]] if r["device"] and r["accelerator"] not in {"", r["device"]} else []
@@ -173,6 +159,20 @@ def _labels(lines: Sequence[dict[str, Any]]) -> list[str]:
         f"{r['cell']} @{'/'.join(tag)}" if tag else str(r["cell"])
         for r, tag in zip(lines, tags, strict=True)
     ]
+
+
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """Sort key in which numbers count as integers: `rocm7.14` after `rocm7.2`."""
+    parts = re.findall(r"(\d{1,18})|(\D+|\d+)", text)
+    return [(0, int(number), "") if number else (1, 0, other) for number, other in parts]
+
+
+def short_model(model: str) -> str:
+    """Shorten a device model for a label: `NVIDIA H200` → `H200`."""
+    text = re.sub(
+        r"\((R|TM)\)|@.*|\b(NVIDIA|AMD|Intel|Instinct|CPU|Processor|\d+-Core)\b", " ", model
+    )
+    return "-".join(re.findall(r"[\w.+]+", text)) or "unknown"
 
 
 def _column_order(line: dict[str, Any]) -> Any:  # noqa: ANN401  a sort key

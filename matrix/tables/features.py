@@ -19,27 +19,6 @@ def feature_table(frame: Frame) -> pd.DataFrame:
     return wide.reindex(columns=order).fillna(NOT_MEASURED)
 
 
-def by_companions(table: pd.DataFrame, columns: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The table in parts: of cells without companions (""), then of those with each set of them.
-
-    A part has the features that ran in it. One that only a companion brings to life, and that is
-    skipped without it, stands with the companion alone.
-    """
-    names = {
-        str(label): ", ".join(part.partition("==")[0] for part in str(text).split(";") if part)
-        for label, text in columns["companions"].items()
-    }
-    parts = {}
-    for name in sorted(set(names.values())):
-        part = table[[label for label in table.columns if names[label] == name]]
-        parts[name] = part[(part != NOT_MEASURED).any(axis=1)]
-    if "" in parts:
-        idle = parts[""].isin(["skip", NOT_MEASURED]).all(axis=1)
-        elsewhere = [name for key, part in parts.items() if key for name in part.index]
-        parts[""] = parts[""][~(idle & parts[""].index.isin(elsewhere))]
-    return {name: part for name, part in parts.items() if not part.empty}
-
-
 def _feature_rows(frame: Frame) -> pd.DataFrame:
     """Outcomes of features; what broke before any feature (a collection error) is its own row."""
     rows = frame.outcomes

@@ -10,7 +10,8 @@ from matrix.rows import Verdict
 from matrix.schema import BUILTIN_SUITES
 from matrix.tables.cells import Excluded, cell_table
 from matrix.tables.columns import Frame
-from matrix.tables.features import by_companions, feature_table
+from matrix.tables.companions import by_companions
+from matrix.tables.features import feature_table
 from matrix.tables.suites import suite_table
 from matrix.tables.verdicts import count, loudest, spoken
 

@@ -656,3 +656,44 @@ def test_cells_with_companions_have_a_table_of_their_own():
         "torchao": ["int8dq"],
     }
     assert [len(part.columns) for part in parts.values()] == [1, 1]
+
+
+def test_versions_of_companions_are_lines_of_cells_without_them():
+    """Three releases with two versions each are two lines of three, however columns are told."""
+    rows = [
+        outcome(
+            {
+                **cell(torch=torch),
+                "companions": f"torchao=={version}",
+                "cell": f"{cell(torch=torch)['cell']}-torchao{version}",
+            },
+            verdict=verdict,
+            feature="int8dq",
+            test="test_torchao.py::test",
+        )
+        for torch, version, verdict in [
+            ("2.10.0", "0.9.0", "pass"),
+            ("2.10.0", "0.17.0", "fail"),
+            ("2.9.0", "0.9.0", "unsupported"),
+        ]
+    ]
+    made = tables.build([*rows, outcome(cell(torch="2.9.0"))])
+    part = tables.by_companions(made.features, made.executions)["torchao"]
+    table, columns = tables.folded(part, made.executions, "not measured")
+    assert list(table.columns) == list(columns.index)
+    assert list(columns["torch"]) == ["2.9.0", "2.10.0"]
+    assert [key[-1] for key in table.index] == ["torchao 0.9.0", "torchao 0.17.0"]
+    assert table.to_numpy().tolist() == [["unsupported", "pass"], ["not measured", "fail"]]
+
+
+def test_suites_with_and_without_companions_share_columns():
+    """What ran in a cell with a companion stands below the same cell's own line."""
+    beside = {"companions": "x==1;y==2", "cell": f"{cell()['cell']}-x1-y2"}
+    own = {"suite": "mine", "feature": "", "test": "test_x.py::t"}
+    made = tables.build([outcome(**own), outcome({**cell(), **beside}, "fail", **own)])
+    table, columns = tables.folded(made.suites, made.executions, {})
+    assert list(columns.index) == [cell()["cell"]]
+    assert dict(zip(table.index, table[cell()["cell"]], strict=True)) == {
+        ("mine", "test_x.py", ""): {"pass": 1},
+        ("mine", "test_x.py", "x 1 y 2"): {"fail": 1},
+    }

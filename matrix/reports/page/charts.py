@@ -10,7 +10,7 @@ from matrix.reports.marks import MARKS, mark
 from matrix.reports.names import names
 from matrix.reports.text import clean, scale
 from matrix.series import parameters
-from matrix.tables.features import by_companions
+from matrix.tables.companions import by_companions
 from matrix.tables.releases import place_of
 from matrix.tables.verdicts import NOT_MEASURED
 from matrix.trend import Series

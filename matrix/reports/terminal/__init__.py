@@ -27,7 +27,8 @@ from matrix.reports.terminal.parts import (
 )
 from matrix.reports.terminal.throughput import draw_throughput
 from matrix.reports.text import clean
-from matrix.tables.features import by_companions
+from matrix.tables.companions import by_companions, folded
+from matrix.tables.verdicts import NOT_MEASURED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,10 +76,21 @@ def _features(console: Console, tables: "Tables", short: Names) -> None:
     missing: list[Cause] = []
     for companion, table in by_companions(tables.features, tables.executions).items():
         title = f"Features with {companion}" if companion else "Features"
-        heading(console, title, f"measured{shared(short)}")
-        _feature_grid(console, table, short)
+        if companion:
+            shown, columns = folded(table, tables.executions, NOT_MEASURED)
+            own = names(columns)
+            heading(console, title, f"measured{shared(own)}")
+            _feature_grid(console, _under_features(shown), own)
+        else:
+            heading(console, title, f"measured{shared(short)}")
+            _feature_grid(console, table, short)
         missing += unmeasured(table)
     draw_causes(console, [*causes(tables.problems, ["feature"]), *missing], short)
+
+
+def _under_features(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Each feature as the group of its lines, which are companions' versions."""
+    return table.set_axis([(name, version, version) for _, name, _, version in table.index])
 
 
 def _feature_grid(console: Console, table: "pd.DataFrame", short: Names) -> None:
@@ -139,22 +151,28 @@ def _title(title: str, room: int) -> str:
 
 
 def _suites(console: Console, tables: "Tables", short: Names) -> None:
-    table = tables.suites
-    if table.empty:
+    if tables.suites.empty:
         return
-    common = shared(short, tables.features, tables.workloads)
-    heading(console, "Your suites", f"measured; tests of each file{common}")
-    columns = heads_of([str(label) for label in table.columns], short)
+    table, executions = folded(tables.suites, tables.executions, {})
+    own = names(executions)
+    earlier = [tables.features, tables.workloads] if own.common == short.common else []
+    heading(console, "Your suites", f"measured; tests of each file{shared(own, *earlier)}")
+    columns = heads_of([str(label) for label in table.columns], own)
+    some = any(table.index.get_level_values("companions"))
     blank = [Text("")] * len(columns)
     for form in FILE_FORMS:
         lines: list[tuple[list[Text], list[Text]]] = []
         rows = zip(table.index, table.to_numpy(), strict=True)
         for suite, files in itertools.groupby(rows, key=lambda row: row[0][0]):
-            lines.append(([Text(clean(suite, form.name), style="bold dim")], blank))
-            for (_, file), counts in files:
-                first = Text("  " + clean(file, form.name))
-                lines.append(([first], [_counts(value, form) for value in counts]))
-        grid = Grid(first=["file"], columns=columns, lines=lines)
+            head = Text(clean(suite, form.name), style="bold dim")
+            lines.append(([head, *[Text("")] * some], blank))
+            last = None
+            for (_, file, version), counts in files:
+                name = Text("  " + clean(file, form.name) if file != last else "")
+                first = [name, *[Text(clean(version, 40))] * some]
+                lines.append((first, [_counts(value, form) for value in counts]))
+                last = file
+        grid = Grid(first=["file", *["with"] * some], columns=columns, lines=lines)
         if grid.width <= console.width:
             break
     draw(console, grid)

@@ -44,16 +44,25 @@ function drawThroughput(view, state, columns) {
   return rows.length;
 }
 
+// A suite ran in some columns only, and has few files: columns stand under each other.
 function drawSuites(view, state, columns) {
-  const used = columns.filter((column) => data.suites.some((file) => file.cells[column].length));
-  const rows = data.suites.filter((file) => has(state, file.suite, file.file));
-  view.replaceChildren(plainTable("Your suites", ["suite", "file", ...head(used)], rows.map((file) => [
-    file.suite, el("td", { class: "mono" }, file.file),
-    ...used.map((column) => el("td", {}, openAt(`${file.suite}/${file.file}@@${data.columns[column].label}`, ...(file.cells[column].length
-      ? file.cells[column].map(([mark, count]) => [verdictTag(data.marks[mark].look, data.marks[mark].symbol, `${count} ${data.marks[mark].short}`), " "]).flat()
-      : [verdictTag("not-measured", "?", "not measured")])))),
-  ])));
-  return rows.length;
+  const found = data.suites.filter((file) => has(state, file.suite, file.file));
+  const suites = [...new Set(found.map((file) => file.suite))].map((name) => {
+    const files = found.filter((file) => file.suite === name);
+    const used = columns.filter((column) => files.some((file) => file.cells[column].length));
+    return [name, files, used];
+  }).filter(([, , used]) => used.length);
+  view.replaceChildren(...suites.flatMap(([name, files, used]) => [
+    el("div", { class: "section" }, el("h2", {}, `${name} `, kindTag("measured"))),
+    plainTable(`Suite ${name}`, ["column", ...files.map((file) => file.file)], used.map((column) => [
+      el("span", { class: "mono" }, data.columns[column].short),
+      ...files.map((file) => el("td", {}, openAt(`${file.suite}/${file.file}@@${data.columns[column].label}`, ...(file.cells[column].length
+        ? file.cells[column].map(([mark, count]) => verdictTag(data.marks[mark].look, data.marks[mark].symbol, `${count} ${data.marks[mark].short}`))
+        : [verdictTag("not-measured", "?", "not measured")])))),
+    ])),
+  ]));
+  if (!suites.length) view.replaceChildren(plainTable("Your suites", [], []));
+  return found.length;
 }
 
 function drawUntested(view, state) {
