@@ -70,5 +70,5 @@ def read_run_file(text: Json) -> RunFile | None:
 def _decoded(decoder: "msgspec.json.Decoder[_Read]", text: Json) -> _Read | None:
     try:
         return decoder.decode(text)
-    except (ValueError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
