@@ -81,6 +81,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def lowest(session: nox.Session) -> None:
+    """Pass the unit tests with the oldest releases that we say we work with."""
+    wanted = nox.project.load_toml(HERE / "pyproject.toml")["project"]["dependencies"]
+    oldest = [requirement.replace(">=", "==") for requirement in wanted]
+    session.install("-e", str(HERE), "--group=test", *oldest)
+    session.run("python", "-m", "pytest", "-n=auto", "--maxprocesses=4", "tests/unit")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, types, the direction of imports, workflows, and generated files."""
     project(session, "test", "lint")

@@ -174,10 +174,10 @@ def _macros() -> Iterator[str]:
     silent = ", ".join(map(_quoted, sorted(NOT_EVIDENCE)))
     yield f"CREATE MACRO is_evidence(verdict) AS verdict NOT IN ({silent})"
     yield (
-        "CREATE MACRO stamp_of(verdict, reason, is_shown, time, run) AS CASE "
+        "CREATE MACRO stamp_of(verdict, reason, is_shown, moment, run) AS CASE "
         "WHEN NOT is_evidence(verdict) THEN '' ELSE CASE "
         f"WHEN verdict = 'skip' AND regexp_full_match(reason, {_quoted(WANTS_DEVICES)}) THEN '0 ' "
-        "WHEN is_shown THEN '2 ' ELSE '1 ' END || time || ' ' || run END"
+        "WHEN is_shown THEN '2 ' ELSE '1 ' END || moment || ' ' || run END"
     )
     hashes, place = "string_split(recipe, '-')", PARTS.index("settings") + 1
     yield (

@@ -142,7 +142,7 @@ def test_runs_executions_and_metrics(results, ask):
         pytest.param("create table t as select 1", id="table"),
         pytest.param("select 1; select 2", id="two-statements"),
         pytest.param("select * from query('copy (select 1) to ''{secret}.out''')", id="nested"),
-        pytest.param("pragma database_list", id="pragma"),
+        pytest.param("pragma threads = 1", id="pragma"),
         pytest.param("", id="nothing"),
         pytest.param("selec", id="no-sql"),
     ],

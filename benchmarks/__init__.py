@@ -1,0 +1,1 @@
+"""Measurements of this project, not part of its wheel; README.md says what each shows."""
