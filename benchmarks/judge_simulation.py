@@ -8,6 +8,7 @@ brings. What the judge calls went through both of its stages: suspicion from the
 interleaved pairs, whose noise is of the same kind.
 """
 
+import argparse
 import math
 import sys
 from collections.abc import Callable
@@ -192,7 +193,9 @@ def _find(seed: int, tallies: dict[str, Tally], stepped: dict[str, int]) -> None
 
 def main() -> None:
     """Print both tables."""
-    worlds = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("worlds", type=int, nargs="?", default=40)
+    worlds: int = parser.parse_args().worlds
     tallies, stepped = simulate(worlds)
     seeds = f"{worlds} worlds (seeds 0 to {worlds - 1})"
     print(f"{SERIES} series, {seeds}, {PAIRS_AGAIN} pairs to confirm\n")

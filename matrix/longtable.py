@@ -9,7 +9,6 @@ and told, every time.
 import hashlib
 import itertools
 import json
-import secrets
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from matrix import entries
+from matrix.derived import is_whole, written_whole
 from matrix.entries import Entry
 from matrix.months import by_month
 from matrix.process import Stopped
@@ -73,8 +73,11 @@ def columns(store: Store, entries: Iterable[Entry], damaged: Damaged) -> dict[st
         found: set[tuple[str, str, str]] = set()
         if len(wanted) >= MANY and run in runs:
             path, _ = _current(folder, runs[run], have)
-            parts.append(_chosen(path, wanted))
-            found = set(zip(*(parts[-1][name] for name in PLACE), strict=True))
+            try:
+                parts.append(_chosen(path, wanted))
+                found = set(zip(*(parts[-1][name] for name in PLACE), strict=True))
+            except (OSError, ValueError):  # Arrow's are these: damaged, and made again next time
+                path.unlink(missing_ok=True)
         rest = [entry for key, entry in wanted.items() if key not in found]
         parts.append(store.columns(rest, damaged))
     return {name: list(itertools.chain(*(part[name] for part in parts))) for name in ROW_FIELDS}
@@ -105,7 +108,9 @@ def _shared(values: Any) -> list[Any]:  # noqa: ANN401  pyarrow has no types
 
 
 def _names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    """What is there and, as far as a glance tells, whole."""
+    paths = folder.iterdir() if folder.is_dir() else ()
+    return {path.name for path in paths if path.suffix != ".parquet" or is_whole(path)}
 
 
 def _current(folder: Path, run: Path, have: Collection[str]) -> tuple[Path, Path]:
@@ -115,7 +120,8 @@ def _current(folder: Path, run: Path, have: Collection[str]) -> tuple[Path, Path
     if path.name not in have:
         folder.mkdir(parents=True, exist_ok=True)
         _put_together(run, path, told)
-        _forget(folder, {old for old in have if old.startswith(f"{run.name}-")})
+        old = {name for name in have if name.startswith(f"{run.name}-")}
+        _forget(folder, old - {path.name, told.name})
     return path, told
 
 
@@ -163,12 +169,8 @@ def _put_together(run: Path, path: Path, told: Path) -> None:
         tables += _tables(run, complaints)
     if complaints:
         write_json(told, complaints)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(3)}.tmp")
-    try:
+    with written_whole(path) as temporary:
         pq.write_table(_filled(pa.concat_tables(tables)), temporary, compression="zstd")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _tables(run: Path, complaints: list[str]) -> Iterator[Any]:

@@ -4,10 +4,10 @@ Derived from the files of its runs, and made again when one of them changes.
 """
 
 import hashlib
-import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from matrix.derived import is_whole, written_whole
 from matrix.store import RUN_ID, Store
 
 FOLDER = "months"
@@ -38,8 +38,7 @@ def by_month(store: Store, files: Mapping[str, Path]) -> Iterator[Path]:
         # the names of the files of runs say what is in them
         told = hashlib.sha256(repr([path.name for path in members]).encode()).hexdigest()[:12]
         path = folder / f"{month}-{told}.parquet"
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
+        if not is_whole(path):
             _merge(members, path)
         made.append(path)
         yield path
@@ -51,16 +50,12 @@ def _merge(members: list[Path], path: Path) -> None:
     """Sort the rows of these files into one, in bounded memory, whole or not at all."""
     import duckdb  # noqa: PLC0415  a fifth of a second that other commands do not need
 
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(3)}.tmp")
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": MEMORY,
-        "temp_directory": f"{temporary}.d",
-        "threads": 1,
-    }
-    try:
+    with written_whole(path) as temporary:
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": MEMORY,
+            "temp_directory": f"{temporary}.d",
+            "threads": 1,
+        }
         with duckdb.connect(":memory:", config=settings) as connection:
             quoted = str(temporary).replace("'", "''")
             connection.execute(_SORTED.format(path=quoted), [[str(member) for member in members]])
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

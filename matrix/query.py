@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 VIEWS = ("rows", "features", "newest", "metrics", "executions", "runs")
 MEMORY = "768MB"
+_AGAIN = "delete the folders `rows` and `months` in `results/local`: bundles make them again"
 BATCH = 1000
 """Lines that are held at a time where an answer is read in parts."""
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
@@ -102,6 +103,9 @@ class Database:
             problem = "ask for fewer rows or columns, with WHERE before joins and ORDER BY"
             raise InputError(f"`{_short(sql)}` needs more than {MEMORY}:", [problem]) from error
         except duckdb.Error as error:
+            # what it makes of a statement has a class of its own; of a broken file, mostly none
+            if type(error) is duckdb.Error or isinstance(error, duckdb.IOException):
+                raise _damaged(error) from error
             first = str(error).partition("\n")[0].partition("Error: ")[2] or str(error)
             raise InputError(f"`{_short(sql)}`: {first}", [self._there_is(sql)]) from error
 
@@ -123,15 +127,10 @@ def opened(table: LongTable, stop: threading.Event) -> Iterator[Database]:
     import duckdb  # noqa: PLC0415  a fifth of a second that other commands do not need
 
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
-        names = ", ".join(_quoted(str(path)) for path in table.files)
-        connection.execute(f"CREATE VIEW rows AS SELECT * FROM read_parquet([{names}])")  # noqa: S608  quoted
-        for statement in _macros():
-            connection.execute(statement)
-        connection.execute((files(__package__) / "views.sql").read_text(encoding="utf-8"))
-        # the views are read later, so their files stay allowed, and a SELECT writes none
-        connection.execute(f"SET allowed_paths = [{names}]")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
+        try:
+            _set_up(connection, table)
+        except duckdb.Error as error:
+            raise _damaged(error) from error
         done = threading.Event()
         guard = threading.Thread(target=_interrupt, args=(connection, stop, done), daemon=True)
         guard.start()
@@ -140,6 +139,24 @@ def opened(table: LongTable, stop: threading.Event) -> Iterator[Database]:
         finally:
             done.set()
             guard.join()
+
+
+def _damaged(error: Exception) -> InputError:
+    why = str(error).partition("\n")[0].strip(" :")
+    return InputError(f"the rows of all runs, put together, are damaged ({why}):", [_AGAIN])
+
+
+def _set_up(connection: "duckdb.DuckDBPyConnection", table: LongTable) -> None:
+    """Make the views, and allow nothing but them."""
+    names = ", ".join(_quoted(str(path)) for path in table.files)
+    connection.execute(f"CREATE VIEW rows AS SELECT * FROM read_parquet([{names}])")  # noqa: S608  quoted
+    for statement in _macros():
+        connection.execute(statement)
+    connection.execute((files(__package__) / "views.sql").read_text(encoding="utf-8"))
+    # the views are read later, so their files stay allowed, and a SELECT writes none
+    connection.execute(f"SET allowed_paths = [{names}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
 
 
 def _interrupt(

@@ -80,3 +80,13 @@ def test_what_a_running_run_adds_is_read(store, table):
     (run / "aside").rename(place)
     assert len(longtable.columns(store, entries, refuse)["feature"]) == len(entries)
     assert len(list(table.glob(f"{run.name}-*.parquet"))) == 1, "one file of what it was before"
+
+
+def test_rows_in_a_damaged_file_of_the_run_come_from_its_suites(store, table):
+    """That file is derived: nothing is lost with it."""
+    entries = store.shown()
+    longtable.columns(store, entries, refuse)
+    [path] = table.glob("*.parquet")
+    path.write_bytes(b"PAR1" * 9)
+    found = longtable.columns(store, entries, refuse)
+    assert lines(found) == lines(store.columns(entries))

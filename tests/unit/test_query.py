@@ -331,6 +331,33 @@ def test_a_month_that_is_over_is_one_file(results, ask):
     assert ask("select runs from newest where feature = 'a'").lines == ((9,),)
 
 
+@pytest.mark.parametrize("left", [0, 3, 100])
+def test_derived_files_that_were_cut_short_are_made_again(results, ask, left):
+    """A full disk or a power cut leaves such: of a month that is over, and of one run."""
+    for day in (*range(1, 9), 32):
+        keep(results, feature("a"), night=day)
+    files = long_table(Store(results)).files
+    whole = [path.read_bytes() for path in files]
+    for path, content in zip(files, whole, strict=True):
+        path.write_bytes(content[:left])
+    assert ask("select count(*) from rows").lines == ((9,),)
+    assert long_table(Store(results)).files == files
+    assert all(path.stat().st_size == len(old) for path, old in zip(files, whole, strict=True))
+
+
+def test_a_derived_file_that_is_damaged_within_says_what_to_delete(results, ask):
+    keep(results, feature("a"))
+    [path] = long_table(Store(results)).files
+    content = path.read_bytes()
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    path.write_bytes(bytes([*content[:4], *[0xA5] * (footer - 4), *content[footer:]]))
+    with pytest.raises(InputError, match="damaged") as caught:
+        ask("select feature || test from rows")
+    assert "results/local" in str(caught.value)
+    shutil.rmtree(path.parent)
+    assert len(ask("select feature || test from rows").lines) == 1
+
+
 def test_the_command_prints_a_table_csv_or_json(results, run_cli, matrix_file):
     matrix_file("")
     keep(results, feature("a", reason="=1+1"), feature("b", reason="\x1b[31mred\n"))
