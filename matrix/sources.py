@@ -1,6 +1,7 @@
 """Source archives of other projects, whose own tests run over the matrix."""
 
 import hashlib
+import platform
 import shutil
 import tarfile
 import threading
@@ -84,6 +85,12 @@ def _fetch(source: str, place: Path, env: Mapping[str, str]) -> Path:
 
 def _unpack(archive: Path, folder: Path) -> None:
     """Unpack with the standard library's `data` filter: no absolute paths, links or devices out."""
+    if not hasattr(tarfile, "data_filter"):
+        version = platform.python_version()
+        message = (
+            f"Python {version} cannot unpack a stranger's archive safely; 3.11.4 and newer can"
+        )
+        raise LookupError(message)
     with tarfile.open(archive) as tar:
         if sum(member.size for member in tar) > MAX_BYTES:
             message = f"it unpacks to more than {MAX_BYTES >> 20} MiB"
