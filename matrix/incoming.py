@@ -71,7 +71,7 @@ def _unpacked(source: str, caps: Caps, *, folders: bool) -> Iterator[Path]:
         if "://" in source:
             _fetch(source, unpacked, Path(name) / "archive", caps, folders=folders)
         elif Path(source).is_file():
-            _unpack(Path(source), unpacked, caps)
+            unpack(Path(source), unpacked, caps)
         else:
             raise SourceUnreachable("there is no such file or folder")
         yield unpacked
@@ -104,7 +104,7 @@ def _fetch(source: str, folder: Path, archive: Path, caps: Caps, *, folders: boo
     except Exception as error:  # each kind of storage has errors of its own
         raise SourceUnreachable(f"it cannot be fetched: {told(error)}") from error
     if not is_folder:
-        _unpack(archive, folder, caps)
+        unpack(archive, folder, caps)
 
 
 def _download(source: str, folder: Path, archive: Path, caps: Caps, *, folders: bool) -> bool:
@@ -129,7 +129,8 @@ def _download(source: str, folder: Path, archive: Path, caps: Caps, *, folders: 
     return True
 
 
-def _unpack(archive: Path, folder: Path, caps: Caps) -> None:
+def unpack(archive: Path, folder: Path, caps: Caps) -> None:
+    """Unpack a zip, or a tar however compressed, whole; raises `SourceRefused`."""
     if zipfile.is_zipfile(archive):
         _unzip(archive, folder, caps)
         return

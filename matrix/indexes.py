@@ -16,6 +16,7 @@ from pathlib import Path
 
 MULTIPLE = ("extra-index-url", "find-links", "trusted-host")
 SINGLE = ("index-url", "cert", "client-cert", "proxy", "no-index", "timeout")
+PYPI = "https://pypi.org/simple/"
 AVAILABILITY_TTL = 24 * 3600.0
 SILENCE_TTL = 900.0  # an index that did not answer may do so soon
 SILENT = "cannot be reached"

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from matrix.facts.listings import File, Listing, Members
-from matrix.indexes import pip_files, pip_settings
-from matrix.sources import PYPI
+from matrix.indexes import PYPI, pip_files, pip_settings
 
 if TYPE_CHECKING:
     from pypi_simple import DistributionPackage, ProjectPage, PyPISimple

@@ -1,9 +1,7 @@
 """Source archives of other projects, whose own tests run over the matrix."""
 
 import hashlib
-import platform
 import shutil
-import tarfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +9,13 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from matrix.indexes import pip_files, pip_settings
+from matrix.engines.archives import Caps
+from matrix.incoming import SourceRefused, unpack
+from matrix.indexes import PYPI, pip_files, pip_settings
 
-MAX_BYTES = 512 * 1024 * 1024
+MAX_BYTES = 512 << 20
+CAPS = Caps(file=MAX_BYTES, total=MAX_BYTES, files=100_000)
 TIMEOUT = 30.0  # seconds of silence
-PYPI = "https://pypi.org/simple/"
 _LOCK = threading.Lock()
 
 
@@ -34,8 +34,8 @@ def unpacked(source: str, folder: Path, env: Mapping[str, str]) -> Path:
             shutil.rmtree(place, ignore_errors=True)
             (place / "tree").mkdir(parents=True)
             try:
-                _unpack(_fetch(source, place, env), place / "tree")
-            except (OSError, tarfile.TarError, LookupError, ValueError) as error:
+                unpack(_fetch(source, place, env), place / "tree", CAPS)
+            except (OSError, SourceRefused, LookupError, ValueError) as error:
                 why = " ".join(str(error).split())
                 message = f"the source archive of `{source}` cannot be had: {why}"
                 raise SourceError(message) from error
@@ -81,18 +81,3 @@ def _fetch(source: str, place: Path, env: Mapping[str, str]) -> Path:
     reasons = "".join(f"; {refusal}" for refusal in refusals)
     message = f"no index has a source archive of {wanted.name} {version}{reasons}"
     raise LookupError(message)
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack with the standard library's `data` filter: no absolute paths, links or devices out."""
-    if not hasattr(tarfile, "data_filter"):
-        version = platform.python_version()
-        message = (
-            f"Python {version} cannot unpack a stranger's archive safely; 3.11.4 and newer can"
-        )
-        raise LookupError(message)
-    with tarfile.open(archive) as tar:
-        if sum(member.size for member in tar) > MAX_BYTES:
-            message = f"it unpacks to more than {MAX_BYTES >> 20} MiB"
-            raise ValueError(message)
-        tar.extractall(folder, filter="data")

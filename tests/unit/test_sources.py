@@ -6,11 +6,8 @@ import tarfile
 import pytest
 
 from matrix import sources
+from matrix.engines.archives import Caps
 from matrix.sources import SourceError, unpacked
-
-unpacks = pytest.mark.skipif(
-    not hasattr(tarfile, "data_filter"), reason="this Python unpacks nothing safely"
-)
 
 
 def archive(folder, name, members):
@@ -29,7 +26,6 @@ def env(tmp_path):
     return {"HOME": str(tmp_path), "PIP_CONFIG_FILE": "/dev/null", "PIP_FIND_LINKS": str(tmp_path)}
 
 
-@unpacks
 def test_an_archive_is_found_by_name_and_unpacked_once(tmp_path):
     archive(tmp_path, "my_pkg-1.0.tar.gz", {"my_pkg-1.0/tests/test_a.py": "x = 1\n"})
     root = unpacked("my-pkg==1.0", tmp_path / "work", env(tmp_path))
@@ -38,7 +34,6 @@ def test_an_archive_is_found_by_name_and_unpacked_once(tmp_path):
     assert unpacked("my-pkg==1.0", tmp_path / "work", env(tmp_path)) == root
 
 
-@unpacks
 def test_an_archive_of_several_folders_is_its_own_root(tmp_path):
     archive(tmp_path, "a-1.tar.gz", {"one/x": "", "two/y": ""})
     assert {p.name for p in unpacked("a==1", tmp_path / "w", env(tmp_path)).iterdir()} == {
@@ -52,7 +47,6 @@ def _link(target):
     return info
 
 
-@unpacks
 @pytest.mark.parametrize(
     "members",
     [
@@ -68,33 +62,22 @@ def test_an_archive_cannot_write_outside(tmp_path, members):
     assert not (tmp_path / "w" / "evil").exists()
 
 
-@unpacks
 def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "MAX_BYTES", 10)
+    monkeypatch.setattr(sources, "CAPS", Caps(file=10, total=99999))
     archive(tmp_path, "a-1.tar.gz", {"a-1/x": "x" * 11})
-    with pytest.raises(SourceError, match="it unpacks to more than 0 MiB"):
+    with pytest.raises(SourceError, match="a-1/x is larger than 0 MiB"):
         unpacked("a==1", tmp_path / "w", env(tmp_path))
 
 
-@unpacks
 def test_what_is_no_archive_is_said(tmp_path):
     (tmp_path / "a-1.tar.gz").write_text("no")
-    with pytest.raises(SourceError, match="cannot be had: file could not be opened"):
+    with pytest.raises(SourceError, match="cannot be had: it is no zip or tar archive"):
         unpacked("a==1", tmp_path / "w", env(tmp_path))
 
 
-@unpacks
 def test_a_failure_is_not_remembered(tmp_path):
     (tmp_path / "a-1.tar.gz").write_text("no")
     with pytest.raises(SourceError):
         unpacked("a==1", tmp_path / "w", env(tmp_path))
     archive(tmp_path, "a-1.tar.gz", {"a-1/x": ""})
     assert unpacked("a==1", tmp_path / "w", env(tmp_path)).name == "a-1"
-
-
-def test_a_python_that_cannot_unpack_safely_says_which_can(tmp_path, monkeypatch):
-    """Debian 12's own, 3.11.2, is one."""
-    monkeypatch.delattr(tarfile, "data_filter", raising=False)
-    archive(tmp_path, "a-1.tar.gz", {"a-1/x": ""})
-    with pytest.raises(SourceError, match=r"3\.11\.4 and newer can"):
-        unpacked("a==1", tmp_path / "w", env(tmp_path))
