@@ -24,7 +24,8 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.intervals import interval  # noqa: E402
 from matrix.inside.gates import drift  # noqa: E402
 from matrix.judge.comparisons import compare_cells  # noqa: E402
-from matrix.rows import AFTER, AGAIN, BEFORE, FIRST, Row, read_rows  # noqa: E402
+from matrix.rowfiles import read_rows  # noqa: E402
+from matrix.rows import AFTER, AGAIN, BEFORE, FIRST, Row  # noqa: E402
 
 RECORDINGS = Path(__file__).parent / "recordings"
 CALLS = ("regressed", "improved")

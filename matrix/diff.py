@@ -10,12 +10,12 @@ from matrix import judge
 from matrix.entries import Entry, RunInfo
 from matrix.errors import InputError, NothingToRun
 from matrix.judge import Finding
-from matrix.longtable import read_table
 from matrix.newest import newest_of
+from matrix.rowfiles import read_rows
 from matrix.rows import NOT_EVIDENCE, Row
 from matrix.store import PLAN_FILE, ROWS_FILE, RUN_ID, Store, bundles_in, read_run
 
-Key = tuple[str, str, str, str]
+Key = tuple[str, str, str, str, str]
 Place = tuple[str, str, str]
 
 
@@ -23,13 +23,14 @@ Place = tuple[str, str, str]
 class Side:
     """What is compared: a run, or the newest evidence of a folder of runs.
 
-    `excluded` maps combinations that were no cell to the reason; `fresh` are suites that a run
-    left out because nothing had changed since an earlier one.
+    `places` are suites of executions, with the models of the devices that they ran on. `excluded`
+    maps combinations that were no cell to the reason; `fresh` are suites that a run left out
+    because nothing had changed since an earlier one.
     """
 
     name: str
     rows: tuple[Row, ...]
-    places: frozenset[Place]
+    places: Mapping[Place, frozenset[str]]
     excluded: Mapping[str, str]
     fresh: frozenset[Place]
     complaints: tuple[str, ...]
@@ -89,10 +90,11 @@ def newest_pair(store: Store) -> tuple[str, str, int]:
     earlier run did, and `InputError` where there is no run.
     """
     now = store.run("latest")
-    keys = {entry.key for entry in now.entries}
+    keys = {(entry.key, entry.device_model) for entry in now.entries}
     earlier = [path for path in store.paths() if path.name < now.id]
     for passed, path in enumerate(reversed(earlier)):
-        if not keys.isdisjoint(entry.key for entry in read_run(path).entries):
+        ran = read_run(path).entries
+        if not keys.isdisjoint((entry.key, entry.device_model) for entry in ran):
             return path.name, now.id, passed
     message = (
         f"none of the {len(earlier)} earlier run(s) shares an execution with `{now.id}`; name the "
@@ -120,7 +122,10 @@ def since_last(store: Store, entries: Iterable[Entry]) -> Difference | None:
             break
         newest.append(runs.pop())
         keys |= own
-    return compare(_of_runs("before", runs), _of_runs(last, newest[::-1])) if runs else None
+    if not runs:
+        return None
+    name = f"{last} and {len(newest) - 1} other(s) of that day" if newest[1:] else last
+    return compare(_of_runs("before", runs), _of_runs(name, newest[::-1]))
 
 
 def _of_runs(name: str, runs: list[RunInfo]) -> Side:
@@ -131,10 +136,13 @@ def _of_runs(name: str, runs: list[RunInfo]) -> Side:
     entries = list(runs[0].entries) if len(runs) == 1 else newest_of(runs)
     plan = _plan(runs[-1].path)
     rows, complaints = _rows(entries, paths)
+    places: dict[Place, set[str]] = {}
+    for entry in entries:
+        places.setdefault(entry.key, set()).add(entry.device_model)
     return Side(
         name=name if len(runs) > 1 else runs[0].id,
         rows=tuple(rows),
-        places=frozenset(entry.key for entry in entries),
+        places={place: frozenset(models) for place, models in places.items()},
         excluded={
             str(item.get("id", "")): str(item.get("reason", ""))
             for item in _dicts(plan.get("excluded"))
@@ -168,11 +176,9 @@ def _rows(entries: Iterable[Entry], paths: Mapping[str, Path]) -> tuple[list[Row
             continue
         path = paths[entry.run] / "cells" / "/".join(entry.key) / ROWS_FILE
         try:
-            items = read_table(path, entry.run).to_pylist()
+            rows += read_rows(path, entry.run)
         except (OSError, ValueError, TypeError, NotImplementedError) as error:  # Arrow's are these
             complaints.append(f"{path} is left out: {' '.join(str(error).split())[:200]}")
-            continue
-        rows += [Row(**{**item, "samples": tuple(item["samples"] or ())}) for item in items]
     return rows, complaints
 
 
@@ -182,20 +188,27 @@ def compare(before: Side, now: Side) -> Difference:
     found = {(f.cell, f.execution, f.suite, f.test) for f in findings}
     old, new = _verdicts(before.rows), _verdicts(now.rows)
     changed, same = [], 0
-    for key in old.keys() & new.keys() - found:
+    for key in old.keys() & new.keys():
+        if key[:4] in found:
+            continue
         if old[key].verdict == new[key].verdict:
             same += 1
         else:
             changed.append(_changed(key, old[key].verdict, new[key]))
     order = sorted(changed, key=lambda c: (c.cell, c.execution, c.suite, c.test))
+    both = before.places.keys() & now.places.keys()
+    moved = {place for place in both if before.places[place].isdisjoint(now.places[place])}
     return Difference(
         before=before.name,
         now=now.name,
         same=same,
         findings=tuple(findings),
         changed=tuple(order),
-        added=tuple(sorted(now.places - before.places)),
-        left_out={place: _why(place, now) for place in sorted(before.places - now.places)},
+        added=tuple(sorted(now.places.keys() - before.places.keys() | moved)),
+        left_out={
+            place: _moved(before, now, place) if place in moved else _why(place, now)
+            for place in sorted(before.places.keys() - now.places.keys() | moved)
+        },
         excluded={i: r for i, r in now.excluded.items() if i not in before.excluded},
         included={i: r for i, r in before.excluded.items() if i not in now.excluded},
     )
@@ -203,14 +216,14 @@ def compare(before: Side, now: Side) -> Difference:
 
 def _verdicts(rows: Iterable[Row]) -> dict[Key, Row]:
     return {
-        (row.cell, row.execution, row.suite, row.test): row
+        (row.cell, row.execution, row.suite, row.test, row.device_model): row
         for row in rows
         if row.verdict and row.verdict not in NOT_EVIDENCE
     }
 
 
 def _changed(key: Key, before: str, now: Row) -> Changed:
-    cell, execution, suite, test = key
+    cell, execution, suite, test, _ = key
     return Changed(
         cell=cell,
         execution=execution,
@@ -220,6 +233,11 @@ def _changed(key: Key, before: str, now: Row) -> Changed:
         now=now.verdict,
         reason=now.reason,
     )
+
+
+def _moved(before: Side, now: Side, place: Place) -> str:
+    was, ran = (" and ".join(sorted(side.places[place])) or "?" for side in (before, now))
+    return f"it ran on {was}, now on {ran}"
 
 
 def _why(place: Place, now: Side) -> str:

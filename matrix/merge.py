@@ -17,7 +17,7 @@ from matrix.engines.archives import name_refusal
 from matrix.entries import SCHEMA
 from matrix.entryfiles import newer_schema, read_entry, read_run_file, schema_of
 from matrix.incoming import CAPS, SourceRefused, folder_of, shown
-from matrix.longtable import read_table
+from matrix.rowfiles import read_table
 from matrix.store import ENTRY_FILE, PLAN_FILE, ROWS_FILE, RUN_FILE, RUN_ID, text_of
 
 DEPTH = 8
@@ -175,9 +175,11 @@ def _suite_problem(folder: Path, run: str) -> str:
     if entry.run != run or entry.key != folder.parts[-3:]:
         return f"{ENTRY_FILE} is of `{entry.run}` {'/'.join(entry.key)}"
     try:
-        read_table(folder / ROWS_FILE, run)
+        rows = read_table(folder / ROWS_FILE, run).num_rows
     except (OSError, ValueError, TypeError, NotImplementedError) as error:  # Arrow's are these
         return f"{ROWS_FILE}: {' '.join(str(error).split())[:200]}"
+    if not rows and entry.counts:
+        return f"{ROWS_FILE} has none of the tests that {ENTRY_FILE} counts"
     return ""
 
 
@@ -199,6 +201,8 @@ def _file_problems(path: Path, run: str, known: set[str]) -> Iterator[str]:
         entry = read_entry(item)
         if entry is None:
             yield f"{RUN_FILE} is damaged"
+        elif entry.run != run:
+            yield f"{RUN_FILE} names a suite of {ascii(entry.run)[:80]}"
         elif "/".join(entry.key) not in known:
             yield f"it is cut short: {'/'.join(entry.key)} of {RUN_FILE} is not there"
 

@@ -35,8 +35,8 @@ def by_month(store: Store, files: Mapping[str, Path]) -> Iterator[Path]:
         if month in {"", latest} or len(members) < LEAST:
             yield from members
             continue
-        # the names of the files of runs say what is in them
-        told = hashlib.sha256(repr([path.name for path in members]).encode()).hexdigest()[:12]
+        marks = [(path.name, path.stat().st_mtime_ns) for path in members]
+        told = hashlib.sha256(repr(marks).encode()).hexdigest()[:12]
         path = folder / f"{month}-{told}.parquet"
         if not is_whole(path):
             _merge(members, path)

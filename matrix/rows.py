@@ -4,7 +4,7 @@ import functools
 import io
 import json
 from collections.abc import Iterable
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,6 @@ class Row:
 
 
 ROW_FIELDS = tuple(field.name for field in fields(Row))
-_DEFAULTS = {field.name: field.default for field in fields(Row) if field.default is not MISSING}
 
 
 def write_rows(rows: Iterable[Row], path: Path) -> None:
@@ -161,29 +160,3 @@ def arrow_schema() -> Any:  # noqa: ANN401  pyarrow has no types
 
 def _annotation(kind: object) -> str:
     return kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
-
-
-def read_columns(path: Path) -> dict[str, list[Any]]:
-    """Read a rows.parquet by field of `Row`, in their order.
-
-    Unknown columns of a newer schema are ignored, missing ones default; raises `ValueError` where
-    one without a default is missing.
-    """
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    # `read_table` would import pandas, and threads are slower on files of a few kilobytes
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        table = file.read(use_threads=False)
-    found = table.to_pydict()
-    for name in ROW_FIELDS:
-        if name not in found and name not in _DEFAULTS:
-            raise ValueError(f"`{path}` has no column `{name}`")
-        found.setdefault(name, [_DEFAULTS.get(name)] * len(table))
-    found["samples"] = [tuple(some or ()) for some in found["samples"]]
-    return {name: found[name] for name in ROW_FIELDS}
-
-
-def read_rows(path: Path) -> list[Row]:
-    """Read a rows.parquet as `read_columns` does, and raise as it does."""
-    lines = zip(*read_columns(path).values(), strict=True)
-    return [Row(**dict(zip(ROW_FIELDS, line, strict=True))) for line in lines]

@@ -15,12 +15,13 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from matrix.entries import SCHEMA, Entry, RunInfo
 from matrix.errors import InfrastructureError, InputError
 from matrix.newest import newest_of, shown_of
-from matrix.rows import ROW_FIELDS, Row, read_columns, read_rows, write_rows
+from matrix.rowfiles import read_columns, rows_of
+from matrix.rows import ROW_FIELDS, Row, write_rows
 
 RUN_FILE = "run.json"
 PLAN_FILE = "plan.json"
@@ -29,7 +30,6 @@ ROWS_FILE = "rows.parquet"
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 Damaged = Callable[[Entry, Path], None]
 """Is told of an entry, and of the file of its rows that cannot be read."""
-_Read = TypeVar("_Read", list[Row], dict[str, list[Any]])
 
 
 def utc_now() -> datetime.datetime:
@@ -119,10 +119,13 @@ def read_run(path: Path) -> RunInfo:
     entries: tuple[Entry, ...] = ()
     if not refusal:
         found = about.executions if about else list(_scan(path))
-        entries = tuple(e for e in map(read_entry, found) if e)
-        if len(entries) < len(found):
+        entries = tuple(e for e in map(read_entry, found) if e and e.run == path.name)
+        if lost := len(found) - len(entries):
             told = (newer_schema(schema_of(item), ENTRY_FILE) for item in found)
-            refusal = next(filter(None, told), "")
+            name = RUN_FILE if about else ENTRY_FILE
+            refusal = next(filter(None, told), f"{name} is damaged for {lost} suite(s)")
+        elif not about and (path / RUN_FILE).exists():
+            refusal = f"{RUN_FILE} is damaged; what its suites say is read"
     return RunInfo(
         path=path, id=path.name, finished=about is not None, entries=entries, refusal=refusal
     )
@@ -252,35 +255,39 @@ class Store:
         self, entries: Iterable[Entry], damaged: Damaged = lambda _entry, _path: None
     ) -> list[Row]:
         """The rows of these entries; a damaged file is skipped, and `damaged` is told."""
-        return [row for part in self._read_all(entries, read_rows, damaged) for row in part]
+        return [row for part in self._read_all(entries, damaged) for row in rows_of(part)]
 
     def columns(
         self, entries: Iterable[Entry], damaged: Damaged = lambda _entry, _path: None
     ) -> dict[str, list[Any]]:
         """The same by field of `Row`: for tables, to which a hundred thousand objects are slow."""
         found: dict[str, list[Any]] = {name: [] for name in ROW_FIELDS}
-        for part in self._read_all(entries, read_columns, damaged):
+        for part in self._read_all(entries, damaged):
             for name, values in part.items():
                 found[name] += values
         return found
 
     def _read_all(
-        self,
-        entries: Iterable[Entry],
-        read: Callable[[Path], _Read],
-        damaged: Damaged,
-    ) -> Iterator[_Read]:
+        self, entries: Iterable[Entry], damaged: Damaged
+    ) -> Iterator[dict[str, list[Any]]]:
         for entry in entries:
-            for folder in self.folders:
-                path = folder / entry.run / "cells" / "/".join(entry.key) / ROWS_FILE
-                if path.is_file():
-                    try:
-                        yield read(path)
-                    except (OSError, ValueError, TypeError):  # Arrow's errors are ValueErrors
-                        damaged(entry, path)
-                    break
-            else:
+            path = self._rows_of(entry)
+            try:
+                found = read_columns(path, entry.run)
+            except (OSError, ValueError, TypeError, NotImplementedError):  # Arrow's are these
                 damaged(entry, path)
+                continue
+            if entry.counts and not found["run"]:
+                damaged(entry, path)
+            yield found
+
+    def _rows_of(self, entry: Entry) -> Path:
+        """The file of its rows: of this machine's runs, else of the published ones."""
+        paths = [
+            folder / entry.run / "cells" / "/".join(entry.key) / ROWS_FILE
+            for folder in self.folders
+        ]
+        return next((path for path in paths if os.path.lexists(path)), paths[-1])
 
     def publish(self, run: RunInfo) -> Path:
         """Copy a local run to the tracked ones; raises `InputError` for an unfinished run."""

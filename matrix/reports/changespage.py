@@ -106,10 +106,11 @@ def _regressions(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
     for line in lines:
         gap = f"; not run between: {', '.join(line['between'])}" if line["between"] else ""
         again = f"; passes again in {prose(line['again'])}" if line["again"] else ""
+        other = "" if line["same_tests"] else "; the tests had changed in between"
         error = f": {code(line['reason'])}" if line["reason"] else ""
         yield (
             f"- {mark(line['verdict'])} {code(line['feature'])} in {prose(line['torch'])}, which "
-            f"passes in {prose(line['before'])}{again}{gap} ({code(line['place'])}){error}"
+            f"passes in {prose(line['before'])}{again}{gap}{other} ({code(line['place'])}){error}"
         )
         yield from known_lines(known_of(line["verdict"], line["reason"]))
     if not lines:

@@ -103,7 +103,8 @@ def _shortest(rows: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
         for label, tokens in kept.items():
             if shared[tokens] == 1:
                 found.setdefault(label, "-".join(filter(None, tokens)))
-    return {label: found[label] for label in rows}
+    # one that differs by what others have, such as companions, has no token of its own
+    return {label: found[label] or label for label in rows}
 
 
 def _tokens(

@@ -6,6 +6,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from matrix.reports.text import clean
+
 LEAST_WIDTH = 40
 
 
@@ -32,7 +34,7 @@ def written(console: Console) -> str:
 def heading(console: Console, text: str, note: str = "", style: str = "bold") -> None:
     """Begin a section."""
     console.print()
-    console.print(Text.assemble((text, style), (f"  {note}" if note else "", "dim")))
+    console.print(Text.assemble((clean(text), style), (f"  {note}" if note else "", "dim")))
 
 
 def hang(console: Console, text: Text, indent: int = 2) -> None:

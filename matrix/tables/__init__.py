@@ -92,7 +92,7 @@ def build(
     columns = current.executions
     places = zip(columns["cell"], columns["execution"], strict=True)
     features, problems = feature_table(current), problem_table(current)
-    releases = release_table(columns, features, problems)
+    releases = release_table(columns, features, problems, current.outcomes)
     known, minors = published.changes() if changes is None else changes, published.minors()
     return Tables(
         summary=summarize(current, excluded, features),

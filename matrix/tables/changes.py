@@ -16,6 +16,7 @@ NO_NEIGHBOURS, NO_CHECK, NOT_OBSERVABLE = "neighbours not run", "not evaluated",
 _CHANGE = ["id", "torch", "area", "severity", "change", "source", "status", "observe"]
 _MEASURED = ["finding", "feature", "place", "before", "was", "since", "now", "between", "why"]
 _REGRESSION = ["place", "feature", "before", "torch", "verdict", "again", "reason", "between"]
+_REGRESSION += ["same_tests"]
 
 
 def change_table(
@@ -88,7 +89,7 @@ def regression_table(
 
     A change explains it if it names the feature and its release lies between the two. Columns:
     place, feature, before (passes), torch (does not), verdict, again (the next release that passes,
-    or nothing), reason, between (as in `change_table`).
+    or nothing), reason, between (as in `change_table`), same_tests (whether both ran the same).
     """
     known = [(feature, natural(c.torch)) for c in changes for feature in c.features]
     lines = []
@@ -104,7 +105,7 @@ def regression_table(
             again = next((p["torch"] for p in later if plain(p["verdict"]) == "pass"), "")
             line = {"place": place, "feature": feature, "before": one["torch"]}
             line |= {"torch": other["torch"], "verdict": verdict, "again": again}
-            line |= {"reason": other["reason"]}
+            line |= {"reason": other["reason"], "same_tests": one["source"] == other["source"]}
             lines.append(line | {"between": _between(one["torch"], other["torch"], minors)})
     return pd.DataFrame(lines, columns=_REGRESSION, dtype=object)
 

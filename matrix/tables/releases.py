@@ -4,26 +4,30 @@ from typing import Any
 
 import pandas as pd
 
+from matrix.recipes import part_of
 from matrix.rows import NOT_EVIDENCE
 from matrix.tables.columns import records, short_model
 from matrix.tables.verdicts import ACCEPTED, NOT_MEASURED, loudest
 
 SILENT = NOT_EVIDENCE | {NOT_MEASURED, "skip"}
 """Verdicts that say nothing about a release: a precondition was absent, or nothing ran."""
-_COLUMNS = ["place", "feature", "title", "torch", "verdict", "labels", "reason"]
+_COLUMNS = ["place", "feature", "title", "torch", "verdict", "labels", "reason", "source"]
 
 
 def release_table(
-    columns: pd.DataFrame, features: pd.DataFrame, problems: pd.DataFrame
+    columns: pd.DataFrame,
+    features: pd.DataFrame,
+    problems: pd.DataFrame,
+    outcomes: pd.DataFrame,
 ) -> pd.DataFrame:
     """One line per place, feature and release, in the order of the releases.
 
     A place is a backend on a device model with one Python (and the same companions, whatever their
     versions): only in it do releases differ by nothing else. Columns: place, feature, title, torch,
     verdict (the loudest where several builds of a release ran there), labels (tuple of columns),
-    reason (of that verdict).
+    reason (of that verdict), source (hashes of the tests that ran).
     """
-    reasons = _reasons(problems)
+    reasons, sources = _reasons(problems), _sources(outcomes)
     groups: dict[tuple[str, str], list[str]] = {}
     for label, line in zip(map(str, columns.index), records(columns), strict=True):
         if label in features.columns:
@@ -35,7 +39,8 @@ def release_table(
             known = [reasons.get((name, label, verdict), "") for label in labels]
             line = {"place": place, "feature": name, "title": title, "torch": torch}
             line |= {"verdict": verdict, "labels": tuple(labels)}
-            lines.append(line | {"reason": next(filter(None, known), "")})
+            ran = sorted({source for label in labels for source in sources.get((name, label), ())})
+            lines.append(line | {"reason": next(filter(None, known), ""), "source": " ".join(ran)})
     return pd.DataFrame(lines, columns=_COLUMNS, dtype=object)
 
 
@@ -66,4 +71,13 @@ def _reasons(problems: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     for line in records(problems):
         for label in line["labels"]:
             found.setdefault((line["subject"], label, line["verdict"]), line["reason"])
+    return found
+
+
+def _sources(outcomes: pd.DataFrame) -> dict[tuple[str, str], set[str]]:
+    """Hashes of the tests that ran, by (feature, column)."""
+    found: dict[tuple[str, str], set[str]] = {}
+    names = ("feature", "label", "recipe")
+    for feature, label, recipe in zip(*(outcomes[name] for name in names), strict=True):
+        found.setdefault((feature, label), set()).add(part_of(recipe, "tests"))
     return found

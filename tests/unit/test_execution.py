@@ -17,7 +17,7 @@ from matrix.execution import Site, Unfinished, abandon, carry_out
 from matrix.identity import identity, probed_variant
 from matrix.plan import Job, SuiteRun
 from matrix.process import Stopped
-from matrix.rows import read_rows
+from matrix.rowfiles import read_rows
 from matrix.store import Store
 
 CELL = Cell(torch="2.6.0", variant="cpu", python="3.11", device="cpu")

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from stores import feature, keep, row
 
-from matrix import longtable, query
+from matrix import longtable, query, rowfiles
 from matrix.errors import InputError
 from matrix.longtable import long_table
 from matrix.process import Stopped
@@ -273,7 +273,7 @@ def test_a_damaged_bundle_is_told_every_time_and_costs_only_itself(
 
 
 def test_a_suite_larger_than_any_is_left_out(results, monkeypatch):
-    monkeypatch.setattr(longtable, "MAX_ROWS", 1)
+    monkeypatch.setattr(rowfiles, "MAX_ROWS", 1)
     keep(results, feature("a"), feature("b"))
     [complaint] = long_table(Store(results)).complaints
     assert "2 rows of 0 MiB are more than a suite can leave" in complaint
@@ -292,8 +292,8 @@ def test_only_what_changed_is_read_again(results, monkeypatch):
     unfinished = keep(results, feature("b"), night=2, finish=False)
     first = long_table(Store(results)).files
     read = []
-    inner = longtable._read
-    monkeypatch.setattr(longtable, "_read", lambda *a: read.append(a[1]) or inner(*a))
+    inner = longtable.read_table
+    monkeypatch.setattr(longtable, "read_table", lambda *a: read.append(a[1]) or inner(*a))
     assert long_table(Store(results)).files == first
     assert read == []
     keep_more = results / "local" / "runs" / unfinished

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from matrix import records
 from matrix.records import read_probe, read_suite, signature, text
-from matrix.rows import Row, Verdict, read_rows, write_rows
+from matrix.rowfiles import read_rows
+from matrix.rows import Row, Verdict, write_rows
 
 BASE = {
     "cell": "c", "torch": "2.6.0", "variant": "cpu", "accelerator": "cpu", "python": "3.11",

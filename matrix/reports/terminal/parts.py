@@ -38,7 +38,7 @@ def shared(short: Names, *earlier: "pd.DataFrame") -> str:
 
 def heads_of(columns: Sequence[str], short: Names) -> list[str]:
     """Heads of columns: what tells them apart, a token per line."""
-    return ["\n".join(filter(None, short.tokens[label])) for label in columns]
+    return ["\n".join(filter(None, short.tokens[label])) or short.short[label] for label in columns]
 
 
 def cell_text(verdict: str, form: Form) -> Text:
