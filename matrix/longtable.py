@@ -20,7 +20,7 @@ from matrix.derived import is_whole, written_whole
 from matrix.entries import Entry
 from matrix.months import by_month
 from matrix.process import Stopped
-from matrix.rowfiles import read_table
+from matrix.rowfiles import CHECKS, read_table
 from matrix.rows import ROW_FIELDS, SCHEMA, Row, arrow_schema
 from matrix.store import ROWS_FILE, RUN_FILE, Damaged, Store, newer_run, write_json
 
@@ -179,6 +179,7 @@ def _fingerprint(run: Path) -> str:
     except FileNotFoundError:
         marks = [path.stat() for path in _parts(run)]
     told = [
+        CHECKS,
         max(SCHEMA, entries.SCHEMA),
         [f.name for f in fields(Row)],
         *((m.st_size, m.st_mtime_ns) for m in marks),

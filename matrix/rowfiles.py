@@ -11,6 +11,8 @@ from typing import Any
 
 from matrix.rows import ROW_FIELDS, SCHEMA, Row, arrow_schema
 
+CHECKS = 2
+"""One more with every change of what is refused: files made of the rows are made again."""
 MAX_ROWS = 2_000_000  # of one suite
 MAX_BYTES = 1 << 30  # of one suite, unpacked
 _NAMES = (

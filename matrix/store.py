@@ -28,8 +28,8 @@ PLAN_FILE = "plan.json"
 ENTRY_FILE = "execution.json"
 ROWS_FILE = "rows.parquet"
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
-Damaged = Callable[[Entry, Path], None]
-"""Is told of an entry, and of the file of its rows that cannot be read."""
+Damaged = Callable[[Entry, Path, str], None]
+"""Is told of an entry, of the file of its rows that cannot be read, and why."""
 
 
 def utc_now() -> datetime.datetime:
@@ -252,13 +252,13 @@ class Store:
         return found
 
     def rows(
-        self, entries: Iterable[Entry], damaged: Damaged = lambda _entry, _path: None
+        self, entries: Iterable[Entry], damaged: Damaged = lambda _entry, _path, _why: None
     ) -> list[Row]:
         """The rows of these entries; a damaged file is skipped, and `damaged` is told."""
         return [row for part in self._read_all(entries, damaged) for row in rows_of(part)]
 
     def columns(
-        self, entries: Iterable[Entry], damaged: Damaged = lambda _entry, _path: None
+        self, entries: Iterable[Entry], damaged: Damaged = lambda _entry, _path, _why: None
     ) -> dict[str, list[Any]]:
         """The same by field of `Row`: for tables, to which a hundred thousand objects are slow."""
         found: dict[str, list[Any]] = {name: [] for name in ROW_FIELDS}
@@ -274,11 +274,11 @@ class Store:
             path = self._rows_of(entry)
             try:
                 found = read_columns(path, entry.run)
-            except (OSError, ValueError, TypeError, NotImplementedError):  # Arrow's are these
-                damaged(entry, path)
+            except (OSError, ValueError, TypeError, NotImplementedError) as error:  # Arrow's
+                damaged(entry, path, " ".join(str(error).split())[:200])
                 continue
             if entry.counts and not found["run"]:
-                damaged(entry, path)
+                damaged(entry, path, f"it has none of the tests that {ENTRY_FILE} counts")
             yield found
 
     def _rows_of(self, entry: Entry) -> Path:

@@ -130,11 +130,11 @@ def _publish(arguments: argparse.Namespace, workspace: Workspace) -> int:
 def _complain(lost: list[Entry]) -> "Damaged":
     """Complain about each file of rows that cannot be read, and keep its entry."""
 
-    def damaged(entry: Entry, path: Path) -> None:
+    def damaged(entry: Entry, path: Path, why: str) -> None:
         lost.append(entry)
         print(
-            f"matrix: `{path}` cannot be read, its results are left out; "
-            "`python -m matrix run --rerun all` measures them again",
+            f"matrix: `{ascii(str(path))[1:-1][:300]}` is left out: {ascii(why)[1:-1]}; "
+            "`python -m matrix run --rerun all` measures it again",
             file=sys.stderr,
         )
 

@@ -10,8 +10,8 @@ from matrix.store import Store
 RELEASES = ("2.4.0", "2.5.0", "2.6.0", "2.7.0")
 
 
-def refuse(entry, path):
-    raise AssertionError(f"{path} of {entry} should be read")
+def refuse(entry, path, why):
+    raise AssertionError(f"{path} of {entry} should be read: {why}")
 
 
 def lines(columns):
@@ -63,7 +63,7 @@ def test_a_damaged_file_is_told_every_time_and_the_others_are_read(store):
     path.write_bytes(b"PAR1")
     told = []
     for times in (1, 2):
-        found = longtable.columns(store, entries, lambda entry, _path: told.append(entry))
+        found = longtable.columns(store, entries, lambda entry, _path, _why: told.append(entry))
         assert told == [lost] * times
         assert len(found["cell"]) == len(entries) - 1
 
