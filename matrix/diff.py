@@ -216,10 +216,15 @@ def compare(before: Side, now: Side) -> Difference:
 
 def _verdicts(rows: Iterable[Row]) -> dict[Key, Row]:
     return {
-        (row.cell, row.execution, row.suite, row.test, row.device_model): row
+        (row.cell, row.execution, row.suite, row.test, _model(row)): row
         for row in rows
         if row.verdict and row.verdict not in NOT_EVIDENCE
     }
+
+
+def _model(row: Row) -> str:
+    """The model of its device, as entries say it: processors are all alike."""
+    return "" if row.device == "cpu" else row.device_model
 
 
 def _changed(key: Key, before: str, now: Row) -> Changed:

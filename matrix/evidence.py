@@ -134,8 +134,8 @@ def base_fields(
         "backend": job.backend,
         "runner": job.runner,
         "device": cell.device,
-        "device_model": str(model or ""),
-        "driver": driver,
+        "device_model": _printable(model),
+        "driver": _printable(driver),
         "power_limit": probe.get("power_limit_w"),
         "recipe": run.recipe,
         "evidence": evidence_hash(lock, base, json.dumps(seen, sort_keys=True, default=str)),
@@ -146,3 +146,9 @@ def base_fields(
         "builder": environment.builder if environment else "",
         "suite": run.suite.name,
     }
+
+
+def _printable(name: object) -> str:
+    """What a device or a driver calls itself, as one line without what no name needs."""
+    text = "".join(c if c.isprintable() else " " for c in str(name or ""))
+    return " ".join(text.split())

@@ -283,11 +283,9 @@ class Store:
 
     def _rows_of(self, entry: Entry) -> Path:
         """The file of its rows: of this machine's runs, else of the published ones."""
-        paths = [
-            folder / entry.run / "cells" / "/".join(entry.key) / ROWS_FILE
-            for folder in self.folders
-        ]
-        return next((path for path in paths if os.path.lexists(path)), paths[-1])
+        have = (folder / entry.run for folder in self.folders if (folder / entry.run).is_dir())
+        run = next(have, self.folders[0] / entry.run)
+        return run / "cells" / "/".join(entry.key) / ROWS_FILE
 
     def publish(self, run: RunInfo) -> Path:
         """Copy a local run to the tracked ones; raises `InputError` for an unfinished run."""

@@ -12,7 +12,8 @@ HEAD = ("torch", "variant", "median", "±", "to the line above", "verified", "ru
 
 NOTE = (
     "median ± half the interquartile range of the newest run, range of all runs' medians; "
-    "a ratio above 1 is better; ~ in doubt, or no more than the same execution varies"
+    "a ratio above 1 is better; ~ in doubt, or no more than the same execution varies; "
+    "n/c not compared: one of the two is in doubt, or other tests ran"
 )
 
 

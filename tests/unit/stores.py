@@ -59,6 +59,7 @@ def keep(root, *rows, night=1, finish=True, plan=None):
             entry = Entry(
                 run=bundle.id, cell=place[0], execution=place[1], suite=place[2],
                 recipe=found[0].recipe, started=found[0].time, counts=counts,
+                device_model="" if found[0].device == "cpu" else found[0].device_model,
                 verdict=cell_level.verdict if cell_level else "",
                 reason=cell_level.reason if cell_level else "",
             )  # fmt: skip

@@ -233,3 +233,19 @@ def test_a_report_begins_with_what_the_newest_run_changed(results, run_cli, matr
     text = run_cli("report", "--format", "markdown").out
     line = f"Beside the runs before it, the newest run `{run}` has: 1 new, 1 unchanged."
     assert text.split("\n\n")[1] == line
+
+
+def test_another_gpu_is_another_place(results):
+    """What two GPUs could do and one cannot is no change."""
+    gpu = {"variant": "cu130", "device": "cuda"}
+    first = keep(results, feature("a", **gpu, device_model="NVIDIA H200"), feature("b", suite="x"))
+    now = keep(
+        results,
+        feature("a", "skip", **gpu, device_model="NVIDIA H100"),
+        feature("b", suite="x"),
+        night=2,
+    )
+    found = compare(*(side(run, Store(results)) for run in (first, now)))
+    assert (found.changed, found.same) == ((), 1)
+    assert [place[2] for place in found.added] == ["feature"]
+    assert list(found.left_out.values()) == ["it ran on NVIDIA H200, now on NVIDIA H100"]

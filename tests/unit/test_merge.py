@@ -139,9 +139,24 @@ def other_place(folder):
     suite.rename(suite.with_name("throughput"))
 
 
+def of_another_run(folder):
+    path = folder / "run.json"
+    executions = json.loads(path.read_text())["executions"]
+    edit(path, executions=[{**one, "run": "20260101T000000Z-000001"} for one in executions])
+
+
+def no_rows(folder):
+    path = suite_of(folder) / "rows.parquet"
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
+        pytest.param(of_another_run, "run.json names a suite of '20260101T000000Z-000001'",
+                     id="suites-of-another-run"),
+        pytest.param(no_rows, "rows.parquet has none of the tests that execution.json counts",
+                     id="none-of-the-rows"),
         pytest.param(lambda b: cut(b / "run.json"), "run.json is damaged", id="cut-run.json"),
         pytest.param(lambda b: (b / "run.json").write_text("[]"), "run.json is damaged", id="list"),
         pytest.param(lambda b: cut(suite_of(b) / "execution.json"), "execution.json is damaged",

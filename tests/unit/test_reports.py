@@ -687,3 +687,15 @@ def test_a_name_is_cut_only_where_the_line_has_no_room(width, shown):
     """Verdicts are shortened to marks before, and names no more than they must be."""
     rows = [row(torch, variant, feature=NAME) for torch in RELEASES for variant in ("cpu", "cu130")]
     assert f"\n  {shown}  ✓  ✓" in on_terminal(*rows, width=width)
+
+
+def test_a_column_that_lacks_what_others_have_is_still_named():
+    """One release with and without companions: they differ by nothing else."""
+    beside = {"companions": "torchao==0.17.0", "cell": "torch2.9.0-cpu-py3.11-torchao0.17.0"}
+    rows = [
+        row(verdict="fail", reason="why", feature="a", test="test_a.py::a"),
+        row(feature="b"),
+        row(**beside, feature="b"),
+    ]
+    assert "a in torch2.9.0-cpu-py3.11\n" in on_terminal(*rows, width=100)
+    assert "`a` in `torch2.9.0-cpu-py3.11`: `why`" in in_markdown(*rows)

@@ -109,6 +109,22 @@ def test_a_damaged_run_costs_nothing_but_itself(store, damage):
     entry = keep(whole)
     (damaged.path / "run.json").write_text(damage)
     assert store.newest() == [entry]
+    [told] = store.refusals()
+    assert "run.json is damaged" in told or "is of schema 99" in told
+    assert str(damaged.path) in told
+
+
+def test_an_entry_of_another_run_is_none_of_this_one(store):
+    """It would show that run's rows as newer than they are."""
+    first, second = store.create({}), store.create({})
+    old, new = keep(first), keep(second)
+    first.finish({})
+    second.finish({})
+    path = second.path / "run.json"
+    path.write_text(path.read_text().replace(new.run, old.run))
+    assert store.newest() == [old]
+    [told] = store.refusals()
+    assert "run.json is damaged for 1 suite(s)" in told
 
 
 def test_damaged_rows_leave_their_entry_without_rows(store):
@@ -214,7 +230,9 @@ def test_a_damaged_file_of_rows_is_told(store, damage):
     damage(path)
     told = []
     assert store.rows([entry], lambda *lost: told.append(lost)) == []
-    assert [lost[0] for lost in told] == [entry]
+    [(lost, file, why)] = told
+    assert (lost, file) == (entry, path)
+    assert why
 
 
 def test_earlier_runs_of_a_recipe_are_found_where_outcomes_differ(store):
