@@ -21,11 +21,21 @@ WITH suites AS (
     WHERE test <> '' AND metric = '' AND verdict <> ''
     GROUP BY cell, execution, device_model, suite, run
     HAVING bool_or(is_evidence(verdict))
+), broken AS (
+    SELECT cell, execution, device, device_model, suite, max(run) AS run
+    FROM rows
+    WHERE test = '' AND metric = '' AND verdict <> '' AND is_evidence(verdict)
+    GROUP BY cell, execution, device, device_model, suite
 ), shown AS (
     -- as tables do: the last run, and earlier ones of other settings that ran more tests than all
-    -- later ones; a test that is in none of them is no more
+    -- later ones; a test that is in none of them is no more, and none is of a cell that broke since
     SELECT cell, execution, device_model, suite, run, true AS is_shown
     FROM suites
+    WHERE NOT EXISTS (
+        FROM broken
+        WHERE broken.cell = suites.cell AND broken.execution = suites.execution
+            AND broken.suite = suites.suite AND broken.run > suites.run
+            AND (broken.device = 'cpu' OR broken.device_model IN ('', suites.device_model)))
     QUALIFY run = max(run)
         OVER (PARTITION BY cell, execution, device_model, suite, settings_of(recipe))
         AND tests > coalesce(max(tests) OVER (

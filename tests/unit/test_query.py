@@ -313,6 +313,27 @@ def test_rows_of_a_run_that_is_gone_are_forgotten(results, ask):
     assert len(list((results / "local" / "rows").iterdir())) == 1
 
 
+@pytest.mark.parametrize(
+    ("verdict", "model", "left"),
+    [
+        pytest.param("uninstallable", "", [], id="everywhere"),
+        pytest.param("build-failed", "NVIDIA H100", ["NVIDIA H200"], id="on-that-model"),
+        pytest.param("infra", "", ["NVIDIA H100", "NVIDIA H200"], id="a-fault-says-nothing"),
+    ],
+)
+def test_a_cell_that_broke_has_no_newest_results(results, ask, verdict, model, left):
+    gpu = {"variant": "cu130", "device": "cuda"}
+    keep(results, feature("a", **gpu, device_model="NVIDIA H200"))
+    keep(results, feature("a", **gpu, device_model="NVIDIA H100"), night=2)
+    keep(results, row(**gpu, device_model=model, verdict=verdict, reason="why"), night=3)
+    found = ask("select device_model from newest order by all")
+    assert [line[0] for line in found.lines] == left
+    fails = feature("a", "fail", **gpu, device_model="NVIDIA H200", recipe="2")
+    keep(results, fails, night=4)
+    again = ask("select verdict from newest where device_model = 'NVIDIA H200'")
+    assert again.lines == (("fail",),)
+
+
 def test_a_month_that_is_over_is_one_file(results, ask):
     """The files of its runs are put together once, and again when one of them changes."""
     runs = [keep(results, feature("a"), feature("b", "fail"), night=day) for day in range(1, 9)]

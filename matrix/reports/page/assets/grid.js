@@ -17,7 +17,8 @@ function tokensOf(columns) {
   const all = columns.map((place) => data.columns[place].tokens);
   const differs = (all[0] || []).map((_, at) => at === 0 || all.some((tokens) => tokens[at] !== all[0][at]));
   const shared = (all[0] || []).filter((token, at) => token && !differs[at]);
-  return { shared, of: (place) => data.columns[place].tokens.filter((token, at) => token && differs[at]) };
+  const own = (place) => data.columns[place].tokens.filter((token, at) => token && differs[at]);
+  return { shared, of: (place) => (own(place).length ? own(place) : [data.columns[place].short]) };
 }
 
 // `at` is where the window stands: all sizes are read before anything is written.
