@@ -12,6 +12,7 @@ from matrix.reports.lines import records
 from matrix.reports.marks import mark
 from matrix.reports.text import clean
 from matrix.rows import Verdict
+from matrix.tables.columns import short_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,7 +117,9 @@ def _tokens(
     models = {other["device_model"] for other in others if other["device"] == record["device"]}
     rest = [tag for tag in tags if tag and tag != device]
     if len(models) > 1 and not rest:
-        rest = [re.sub(r"\W+", "-", record["device_model"]) or "?"]
+        model = record["device_model"]
+        is_told = len({short_model(other) for other in models}) == len(models)
+        rest = [short_model(model) if is_told and model else re.sub(r"\W+", "-", model) or "?"]
     companions = record["companions"].replace("==", "")
     stale = str(mark(Verdict.STALE)) if record.get("stale") else ""
     parts = (record["torch"], record["variant"], f"py{record['python']}", companions, stale)

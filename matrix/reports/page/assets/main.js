@@ -52,6 +52,8 @@ function drawStatus(name, columns, found) {
     parts.push(`${found.shown} of ${data.features.length} features in ${columns.length} of ${data.columns.length} executions`);
     if (shared.length) parts.push(`all ${shared.join(" ")}`);
     if (found.unrun && !current.unrun) parts.push(`${found.unrun} that never ran in these are not on view`);
+    const idle = chosenColumns(current).length - columns.length;
+    if (idle) parts.push(`${idle} without features are not on view`);
   } else if (name !== "untested") parts.push(`${columns.length} of ${data.columns.length} executions`);
   const apart = data.columns.length - data.columns.filter((one) => !one.companions.length).length;
   if (apart && !current.companion && companionsOf(current) === "none") parts.push(`${apart} with companions are not on view`);

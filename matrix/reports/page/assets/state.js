@@ -56,7 +56,12 @@ function isChosen(one, state) {
   return one.companions.some((part) => part === wanted || part.split("==")[0] === wanted);
 }
 
-const visibleColumns = (state) => data.columns.map((_, place) => place).filter((place) => isChosen(data.columns[place], state));
+// In the table of features, columns in which some ran: others have throughput or a suite of one's own.
+const NOT_MEASURED = data.marks.findIndex((mark) => mark.verdict === "not measured");
+const HAS_FEATURES = data.columns.map((_, place) => data.features.some((feature) => feature.cells[place] !== NOT_MEASURED));
+const isShown = (place, state) => !isGrid(state) || state.unrun || HAS_FEATURES[place];
+const chosenColumns = (state) => data.columns.map((_, place) => place).filter((place) => isChosen(data.columns[place], state));
+const visibleColumns = (state) => chosenColumns(state).filter((place) => isShown(place, state));
 
 // Numbers of the verdicts that the state names; null where it names none.
 function wantedVerdicts(state) {
