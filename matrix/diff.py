@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,11 +91,13 @@ def newest_pair(store: Store) -> tuple[str, str, int]:
     earlier run did, and `InputError` where there is no run.
     """
     now = store.run("latest")
-    keys = {(entry.key, entry.device_model) for entry in now.entries}
+    models: dict[Place, set[str]] = {}
+    for entry in now.entries:
+        models.setdefault(entry.key, set()).add(entry.device_model)
     earlier = [path for path in store.paths() if path.name < now.id]
     for passed, path in enumerate(reversed(earlier)):
         ran = read_run(path).entries
-        if not keys.isdisjoint((entry.key, entry.device_model) for entry in ran):
+        if any(e.key in models and not _is_other({e.device_model}, models[e.key]) for e in ran):
             return path.name, now.id, passed
     message = (
         f"none of the {len(earlier)} earlier run(s) shares an execution with `{now.id}`; name the "
@@ -136,9 +139,9 @@ def _of_runs(name: str, runs: list[RunInfo]) -> Side:
     entries = list(runs[0].entries) if len(runs) == 1 else newest_of(runs)
     plan = _plan(runs[-1].path)
     rows, complaints = _rows(entries, paths)
-    places: dict[Place, set[str]] = {}
-    for entry in entries:
-        places.setdefault(entry.key, set()).add(entry.device_model)
+    places: dict[Place, set[str]] = {entry.key: set() for entry in entries}
+    for row in rows:
+        places[row.cell, row.execution, row.suite].add(_model(row))
     return Side(
         name=name if len(runs) > 1 else runs[0].id,
         rows=tuple(rows),
@@ -197,7 +200,7 @@ def compare(before: Side, now: Side) -> Difference:
             changed.append(_changed(key, old[key].verdict, new[key]))
     order = sorted(changed, key=lambda c: (c.cell, c.execution, c.suite, c.test))
     both = before.places.keys() & now.places.keys()
-    moved = {place for place in both if before.places[place].isdisjoint(now.places[place])}
+    moved = {place for place in both if _is_other(before.places[place], now.places[place])}
     return Difference(
         before=before.name,
         now=now.name,
@@ -240,8 +243,13 @@ def _changed(key: Key, before: str, now: Row) -> Changed:
     )
 
 
+def _is_other(was: AbstractSet[str], ran: AbstractSet[str]) -> bool:
+    """Whether these are known models of devices of which none is the same."""
+    return bool(was and ran) and "" not in was | ran and was.isdisjoint(ran)
+
+
 def _moved(before: Side, now: Side, place: Place) -> str:
-    was, ran = (" and ".join(sorted(side.places[place])) or "?" for side in (before, now))
+    was, ran = (" and ".join(sorted(side.places[place])) for side in (before, now))
     return f"it ran on {was}, now on {ran}"
 
 

@@ -149,14 +149,14 @@ def history(feature: str, database: Database) -> History | None:
 _SEEN = """
 SELECT run, time, cell, torch, variant, python, companions, execution, backend, device_model,
     provision, suite, title, verdict, reason, recipe
-FROM features WHERE feature = $1 ORDER BY time, run
+FROM features WHERE feature = $1 ORDER BY time, run, cell, execution
 """
 # a suite that got no further in a cell has no row of the feature, and is why it is unknown
 _FAILED = """
 SELECT run, time, cell, torch, variant, python, companions, execution, backend, device_model,
     provision, suite, '' AS title, verdict, reason, '' AS recipe
 FROM rows WHERE test = '' AND metric = '' AND verdict <> '' AND list_contains($1, suite)
-ORDER BY time, run
+ORDER BY time, run, cell, execution
 """
 _PLACE = ("cell", "torch", "variant", "python", "companions", "execution", "backend")
 

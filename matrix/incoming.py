@@ -129,12 +129,15 @@ def _download(source: str, folder: Path, archive: Path, caps: Caps, *, folders: 
     return True
 
 
-def unpack(archive: Path, folder: Path, caps: Caps) -> None:
-    """Unpack a zip, or a tar however compressed, whole; raises `SourceRefused`."""
+def unpack(archive: Path, folder: Path, caps: Caps, *, links: bool = False) -> None:
+    """Unpack a zip, or a tar however compressed, whole; raises `SourceRefused`.
+
+    `links` in a tar are passed over where that is asked for, else refused.
+    """
     if zipfile.is_zipfile(archive):
         _unzip(archive, folder, caps)
         return
-    got = extract(_chunks(archive), folder, caps)
+    got = extract(_chunks(archive), folder, caps, links=links)
     if not got.files and "the archive is broken" in "".join(got.complaints):
         raise SourceRefused("it is no zip or tar archive, or a broken one")
     if got.complaints or not got.files:

@@ -11,6 +11,7 @@ import itertools
 import json
 import threading
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,8 @@ def _from_run(
     try:
         return _chosen(path, wanted)
     except (OSError, ValueError, KeyError):  # Arrow's are these: damaged, and made again next time
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
         return {}
 
 

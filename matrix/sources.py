@@ -34,7 +34,7 @@ def unpacked(source: str, folder: Path, env: Mapping[str, str]) -> Path:
             shutil.rmtree(place, ignore_errors=True)
             (place / "tree").mkdir(parents=True)
             try:
-                unpack(_fetch(source, place, env), place / "tree", CAPS)
+                unpack(_fetch(source, place, env), place / "tree", CAPS, links=True)
             except (OSError, SourceRefused, LookupError, ValueError) as error:
                 why = " ".join(str(error).split())
                 message = f"the source archive of `{source}` cannot be had: {why}"

@@ -114,6 +114,7 @@ def read_run(path: Path) -> RunInfo:
     # a twentieth of a second that `query` does not need
     from matrix.entryfiles import newer_schema, read_entry, read_run_file, schema_of  # noqa: PLC0415
 
+    has_ended = (path / RUN_FILE).exists()  # asked first: it may end in the meantime
     about = read_run_file(text_of(path / RUN_FILE))
     refusal = newer_schema(about.schema, RUN_FILE) if about else newer_run(path)
     entries: tuple[Entry, ...] = ()
@@ -124,8 +125,8 @@ def read_run(path: Path) -> RunInfo:
             told = (newer_schema(schema_of(item), ENTRY_FILE) for item in found)
             name = RUN_FILE if about else ENTRY_FILE
             refusal = next(filter(None, told), f"{name} is damaged for {lost} suite(s)")
-        elif not about and (path / RUN_FILE).exists():
-            refusal = f"{RUN_FILE} is damaged; what its suites say is read"
+        elif has_ended and not about:
+            refusal = f"{RUN_FILE} is damaged, the rest is read"
     return RunInfo(
         path=path, id=path.name, finished=about is not None, entries=entries, refusal=refusal
     )
@@ -283,9 +284,9 @@ class Store:
 
     def _rows_of(self, entry: Entry) -> Path:
         """The file of its rows: of this machine's runs, else of the published ones."""
-        have = (folder / entry.run for folder in self.folders if (folder / entry.run).is_dir())
-        run = next(have, self.folders[0] / entry.run)
-        return run / "cells" / "/".join(entry.key) / ROWS_FILE
+        runs = [folder / entry.run for folder in self.folders]
+        paths = [run / "cells" / "/".join(entry.key) / ROWS_FILE for run in runs if run.is_dir()]
+        return next(filter(os.path.lexists, paths), paths[0] if paths else runs[0] / ROWS_FILE)
 
     def publish(self, run: RunInfo) -> Path:
         """Copy a local run to the tracked ones; raises `InputError` for an unfinished run."""

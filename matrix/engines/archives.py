@@ -81,11 +81,14 @@ class _Stream(io.RawIOBase):
         return b"".join(parts)
 
 
-def extract(chunks: Iterable[bytes], folder: Path, caps: Caps = Caps()) -> Extracted:
+def extract(
+    chunks: Iterable[bytes], folder: Path, caps: Caps = Caps(), *, links: bool = False
+) -> Extracted:
     """Write the regular files of a tar stream below `folder`; nothing there is replaced.
 
-    Links, devices, absolute names and `..` are refused with a complaint; a file longer than its
-    cap is cut. Raises `OSError` where this machine's disk refuses.
+    `links` are passed over where that is asked for. Else links, and always devices, absolute names
+    and `..`, are refused with a complaint; a file longer than its cap is cut. Raises `OSError`
+    where this machine's disk refuses.
     """
     files: list[Path] = []
     complaints: list[str] = []
@@ -93,7 +96,7 @@ def extract(chunks: Iterable[bytes], folder: Path, caps: Caps = Caps()) -> Extra
         stream = _Stream(chunks, caps.total)
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as tar:
             for member in tar:
-                if member.isdir():
+                if member.isdir() or (links and (member.issym() or member.islnk())):
                     continue
                 if len(files) >= caps.files:
                     complaints.append(f"more than {caps.files} files; the rest was left")

@@ -157,7 +157,9 @@ def markdown(found: Difference) -> str:
 
 def since_last(found: Difference) -> str:
     """A line of Markdown for the top of a report."""
-    return f"Beside the runs before it, the newest run {code(found.now)} has: {counts(found)}."
+    run, _, others = found.now.partition(" ")
+    beside = f" {others}" if others else ""
+    return f"Beside the runs before, run {code(run)}{beside} has: {counts(found)}."
 
 
 def as_json(found: Difference) -> dict[str, Any]:

@@ -45,11 +45,12 @@ def folded(
         line | {"cell": _without(line["cell"], line["companions"]), "companions": ""}
         for line in lines
     ]
-    bases = labels_of(alone)
+    # what is stale does not share a column with what is not
+    told = zip(labels_of(alone), lines, strict=True)
+    bases = [f"{label} stale" if line["stale"] else label for label, line in told]
     beside = [" ".join(line["companions"].replace("==", " ").split(";")) for line in lines]
     where = pd.DataFrame(alone, index=pd.Index(bases, dtype=object, name="label"))
-    stale = where["stale"].groupby(level=0, sort=False).max()
-    where = where[~where.index.duplicated()].assign(stale=stale)
+    where = where[~where.index.duplicated()]
     where = where.loc[sorted(where.index, key=lambda label: _order(label, where))]
     made: dict[tuple[str, ...], dict[str, object]] = {}
     versions = sorted(set(beside), key=natural)

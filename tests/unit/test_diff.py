@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from stores import feature, keep
 
-from matrix.diff import compare, side
+from matrix.diff import compare, newest_pair, side
 from matrix.errors import InputError
 from matrix.reports import diffpage
 from matrix.store import Store
@@ -231,7 +231,7 @@ def test_a_report_begins_with_what_the_newest_run_changed(results, run_cli, matr
     assert "Beside the runs before it" not in first
     run = keep(results, feature("a", "fail", reason="boom", recipe="new"), feature("b"), night=2)
     text = run_cli("report", "--format", "markdown").out
-    line = f"Beside the runs before it, the newest run `{run}` has: 1 new, 1 unchanged."
+    line = f"Beside the runs before, run `{run}` has: 1 new, 1 unchanged."
     assert text.split("\n\n")[1] == line
 
 
@@ -249,3 +249,15 @@ def test_another_gpu_is_another_place(results):
     assert (found.changed, found.same) == ((), 1)
     assert [place[2] for place in found.added] == ["feature"]
     assert list(found.left_out.values()) == ["it ran on NVIDIA H200, now on NVIDIA H100"]
+
+
+def test_a_model_that_an_older_run_does_not_name_is_no_other(results):
+    """Entries of the first versions have none, and their rows do."""
+    gpu = {"variant": "cu130", "device": "cuda", "device_model": "NVIDIA H200"}
+    first = keep(results, feature("a", **gpu))
+    for path in (results / "local" / "runs" / first).rglob("*.json"):
+        path.write_text(path.read_text().replace("NVIDIA H200", ""))
+    last = keep(results, feature("a", "fail", **gpu), night=2)
+    assert newest_pair(Store(results)) == (first, last, 0)
+    found = compare(*(side(run, Store(results)) for run in (first, last)))
+    assert (found.added, found.left_out, len(found.findings)) == ((), {}, 1)

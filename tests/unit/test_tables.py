@@ -686,6 +686,22 @@ def test_versions_of_companions_are_lines_of_cells_without_them():
     assert table.to_numpy().tolist() == [["unsupported", "pass"], ["not measured", "fail"]]
 
 
+def test_what_is_stale_shares_no_column_with_what_is_not():
+    rows = [
+        outcome({**cell(), "companions": f"x=={n}", "cell": f"{cell()['cell']}-x{n}"}, feature="f")
+        for n in (1, 2)
+    ]
+    made = tables.build(rows, stale={(rows[0].cell, rows[0].execution): "tests"})
+    part = tables.by_companions(made.features, made.executions)["x"]
+    table, columns = tables.folded(part, made.executions, "not measured")
+    assert sorted(columns["stale"]) == ["", "tests"]
+    told = {
+        key[-1]: dict(zip(columns["stale"], line, strict=True)) for key, line in table.iterrows()
+    }
+    assert told["x 1"] == {"tests": "pass", "": "not measured"}
+    assert told["x 2"] == {"tests": "not measured", "": "pass"}
+
+
 def test_suites_with_and_without_companions_share_columns():
     """What ran in a cell with a companion stands below the same cell's own line."""
     beside = {"companions": "x==1;y==2", "cell": f"{cell()['cell']}-x1-y2"}
