@@ -12,7 +12,7 @@ from matrix.entries import Entry, RunInfo
 from matrix.errors import InputError, NothingToRun
 from matrix.judge import Finding
 from matrix.newest import newest_of
-from matrix.rowfiles import read_rows
+from matrix.rowfiles import UNREADABLE, read_rows, why_unreadable
 from matrix.rows import NOT_EVIDENCE, Row
 from matrix.store import PLAN_FILE, ROWS_FILE, RUN_ID, Store, bundles_in, read_run
 
@@ -180,8 +180,8 @@ def _rows(entries: Iterable[Entry], paths: Mapping[str, Path]) -> tuple[list[Row
         path = paths[entry.run] / "cells" / "/".join(entry.key) / ROWS_FILE
         try:
             rows += read_rows(path, entry.run)
-        except (OSError, ValueError, TypeError, NotImplementedError) as error:  # Arrow's are these
-            complaints.append(f"{path} is left out: {' '.join(str(error).split())[:200]}")
+        except UNREADABLE as error:
+            complaints.append(f"{path} is left out: {why_unreadable(error)}")
     return rows, complaints
 
 

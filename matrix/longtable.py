@@ -21,7 +21,7 @@ from matrix.derived import is_whole, written_whole
 from matrix.entries import Entry
 from matrix.months import by_month
 from matrix.process import Stopped
-from matrix.rowfiles import CHECKS, read_table
+from matrix.rowfiles import CHECKS, UNREADABLE, read_table, why_unreadable
 from matrix.rows import ROW_FIELDS, SCHEMA, Row, arrow_schema
 from matrix.store import ROWS_FILE, RUN_FILE, Damaged, Store, newer_run, write_json
 
@@ -164,9 +164,11 @@ def _left_out(path: Path) -> _LeftOut:
 
 def _marks(run: Path) -> str:
     """What changes when a file of rows does, or comes back."""
-    found = [(path.name, path.stat()) for path in _parts(run)]
-    told = [(name, mark.st_size, mark.st_mtime_ns) for name, mark in found]
-    return hashlib.sha256(repr(told).encode()).hexdigest()
+    return hashlib.sha256(repr(_stats(_parts(run))).encode()).hexdigest()
+
+
+def _stats(paths: Iterable[Path]) -> list[tuple[int, int]]:
+    return [(mark.st_size, mark.st_mtime_ns) for mark in (path.stat() for path in paths)]
 
 
 def _parts(run: Path) -> list[Path]:
@@ -177,14 +179,14 @@ def _parts(run: Path) -> list[Path]:
 def _fingerprint(run: Path) -> str:
     """What changes when the run does: one that came to its end never will."""
     try:
-        marks = [(run / RUN_FILE).stat()]
+        marks = _stats([run / RUN_FILE])
     except FileNotFoundError:
-        marks = [path.stat() for path in _parts(run)]
+        marks = _stats(_parts(run))
     told = [
         CHECKS,
         max(SCHEMA, entries.SCHEMA),
         [f.name for f in fields(Row)],
-        *((m.st_size, m.st_mtime_ns) for m in marks),
+        *marks,
     ]
     return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
 
@@ -210,6 +212,5 @@ def _tables(run: Path, complaints: list[str]) -> Iterator[Any]:
     for path in _parts(run):
         try:
             yield read_table(path, run.name)
-        except (OSError, ValueError, TypeError, NotImplementedError) as error:  # Arrow's are these
-            why = " ".join(str(error).split())[:200]
-            complaints.append(f"{path} is left out: {why}")
+        except UNREADABLE as error:
+            complaints.append(f"{path} is left out: {why_unreadable(error)}")

@@ -17,7 +17,7 @@ from matrix.engines.archives import name_refusal
 from matrix.entries import SCHEMA
 from matrix.entryfiles import newer_schema, read_entry, read_run_file, schema_of
 from matrix.incoming import CAPS, SourceRefused, folder_of, shown
-from matrix.rowfiles import read_table
+from matrix.rowfiles import UNREADABLE, read_table, why_unreadable
 from matrix.store import ENTRY_FILE, PLAN_FILE, ROWS_FILE, RUN_FILE, RUN_ID, text_of
 
 DEPTH = 8
@@ -176,8 +176,8 @@ def _suite_problem(folder: Path, run: str) -> str:
         return f"{ENTRY_FILE} is of `{entry.run}` {'/'.join(entry.key)}"
     try:
         rows = read_table(folder / ROWS_FILE, run).num_rows
-    except (OSError, ValueError, TypeError, NotImplementedError) as error:  # Arrow's are these
-        return f"{ROWS_FILE}: {' '.join(str(error).split())[:200]}"
+    except UNREADABLE as error:
+        return f"{ROWS_FILE}: {why_unreadable(error)}"
     if not rows and entry.counts:
         return f"{ROWS_FILE} has none of the tests that {ENTRY_FILE} counts"
     return ""

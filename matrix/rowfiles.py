@@ -15,6 +15,8 @@ CHECKS = 2
 """One more with every change of what is refused: files made of the rows are made again."""
 MAX_ROWS = 2_000_000  # of one suite
 MAX_BYTES = 1 << 30  # of one suite, unpacked
+UNREADABLE = (OSError, ValueError, TypeError, NotImplementedError)
+"""What reading a file of rows raises; Arrow's own errors are these."""
 _NAMES = (
     *("cell", "torch", "variant", "accelerator", "python", "companions", "execution", "backend"),
     *("runner", "device", "device_model", "driver", "provision", "suite"),
@@ -44,6 +46,11 @@ def read_table(path: Path, run: str = "") -> Any:  # noqa: ANN401  pyarrow has n
     table = _conformed(table)
     _check_values(table, {"run": run, **_place(path)} if run else {})
     return table
+
+
+def why_unreadable(error: Exception) -> str:
+    """What one of `UNREADABLE` says, as one line."""
+    return " ".join(str(error).split())[:200]
 
 
 def read_columns(path: Path, run: str = "") -> dict[str, list[Any]]:

@@ -20,7 +20,7 @@ from typing import Any
 from matrix.entries import SCHEMA, Entry, RunInfo
 from matrix.errors import InfrastructureError, InputError
 from matrix.newest import newest_of, shown_of
-from matrix.rowfiles import read_columns, rows_of
+from matrix.rowfiles import UNREADABLE, read_columns, rows_of, why_unreadable
 from matrix.rows import ROW_FIELDS, Row, write_rows
 
 RUN_FILE = "run.json"
@@ -275,8 +275,8 @@ class Store:
             path = self._rows_of(entry)
             try:
                 found = read_columns(path, entry.run)
-            except (OSError, ValueError, TypeError, NotImplementedError) as error:  # Arrow's
-                damaged(entry, path, " ".join(str(error).split())[:200])
+            except UNREADABLE as error:
+                damaged(entry, path, why_unreadable(error))
                 continue
             if entry.counts and not found["run"]:
                 damaged(entry, path, f"it has none of the tests that {ENTRY_FILE} counts")
